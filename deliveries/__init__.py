@@ -1,0 +1,1 @@
+"""One notification, to one person, over one channel. Knows nothing of broadcasts."""

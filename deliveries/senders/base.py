@@ -1,0 +1,99 @@
+"""The contract between dispatch and a channel: Message in, Receipt out, or SendError. Nothing else belongs here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from deliveries.channels import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a person reads, already rendered. `subject` is the title on channels that have no subject line."""
+
+    subject: str = ""
+    text: str = ""
+    html: str = ""
+    action_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One rendered delivery on its way to a provider. `to` is the channel's address (an e-mail address, a user id)."""
+
+    delivery_id: int
+    job_id: UUID
+    tenant_id: int
+    user_id: UUID
+    to: str
+    content: Content
+    attempt: int
+    accepted_at: datetime
+    priority: int = 1
+    data: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A provider took the message. `provider` names the company or server, `message_id` its own id for the message."""
+
+    provider: str
+    message_id: str = ""
+
+
+class SendError(Exception):
+    """A provider did not take the message, or may not have.
+
+    `code`: a stable word for grouping (`smtp_550`, `timeout`, `connection_refused`). `message`: what, where, what to do; read by staff.
+    `permanent`: trying again cannot help. `ambiguous`: the provider may have taken it (a cut after the message was handed over).
+    `retry_after_seconds`: the provider's own wish, which may lengthen the wait. `account`: the provider refuses us, not this message.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        provider: str = "",
+        permanent: bool = False,
+        ambiguous: bool = False,
+        account: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.provider = provider
+        self.permanent = permanent
+        self.ambiguous = ambiguous
+        self.account = account
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Sender:
+    """One channel. `send` is called by many coroutines of one event loop at once, at most `capacity` of them.
+
+    The caller owns the total deadline: it cancels `send` when the time is up, and a cancelled `send` must close the connection it used.
+    A cancelled or failed call must leave the sender usable for others.
+    """
+
+    channel: ClassVar[Channel]
+    capacity: int = 1
+
+    async def open(self) -> None:
+        """Prepare for sending on the running event loop. Connects lazily: it must not fail because a provider is away."""
+
+    async def send(self, message: Message) -> Receipt:
+        """Hand one message to the provider. Raises: SendError."""
+        raise NotImplementedError
+
+    async def stored(self, messages: Sequence[Message]) -> None:
+        """Learn that these messages' outcomes are committed as SENT. May be lost in a crash; must not raise for a far end that is away."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""
