@@ -1,0 +1,213 @@
+"""Bytes → one JSON object that every reader understands alike and PostgreSQL can store, or the reason why not.
+
+Only JSON is judged here, no field of a job. msgspec decodes; what it lets through is first tested on the whole bytes by
+tests that are cheap and may only err on the careful side. Only when one of them is unsure is the value walked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from deliveries.jobs.reasons import InvalidJob
+
+MAX_JOB_BYTES: Final = 256 * 1024
+#: One HTTP body. A list of tiny values costs about 60 bytes of memory for each 2 bytes of body before it is refused.
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+MAX_DEPTH: Final = 32
+MIN_INTEGER: Final = -(2**63)
+MAX_INTEGER: Final = 2**63 - 1
+
+_decode: Final = msgspec.json.Decoder().decode
+_split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+#: Every digit becomes 0 and every other byte a space, so a run of digits is found by a plain search.
+_DIGITS: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+#: An integer outside of 64 bits is written with 19 digits or more.
+_LONG_NUMBER: Final = b"0" * 19
+_SPACE: Final = b" \t\n\r"
+
+
+def decode_object(raw: bytes, *, most_bytes: int = MAX_JOB_BYTES) -> dict[str, Any]:
+    """Decode one JSON object strictly.
+
+    The result holds no U+0000, no surrogate, no duplicate key, no number outside of a finite double or a signed 64-bit
+    integer, and is at most MAX_DEPTH deep (the object itself is 1).
+
+    Raises: InvalidJob.
+    """
+    if len(raw) > most_bytes:
+        raise InvalidJob("too_big", f"the message has {len(raw):,} bytes; send at most {most_bytes:,}.")
+    try:
+        value = _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        _explain(raw, error)
+    if type(value) is not dict:
+        raise InvalidJob("not_an_object", f"the message is {kind(value)}; send one JSON object.")
+    if b"\\u0000" in raw or _LONG_NUMBER in raw.translate(_DIGITS) or not _surely_plain(raw, value):
+        _inspect(raw, value)
+    return value
+
+
+def split_list(raw: bytes) -> list[bytes] | None:
+    """Cut a JSON list into the bytes of its items, each still to be decoded; None when the bytes hold no list.
+
+    Raises: InvalidJob when the whole is no JSON text; what is wrong inside one item may be left to its own decoding.
+    """
+    if len(raw) > MAX_BATCH_BYTES:
+        raise InvalidJob("too_big", f"the body has {len(raw):,} bytes; send at most {MAX_BATCH_BYTES:,}.")
+    if not raw.lstrip(_SPACE).startswith(b"["):
+        return None
+    try:
+        raw.decode()  # msgspec skips over text without looking at its encoding
+        return [bytes(item) for item in _split(raw)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        _explain(raw, error)
+
+
+def kind(value: object) -> str:
+    """Name the JSON type of a decoded value in words."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def _surely_plain(raw: bytes, value: dict[str, Any]) -> bool:
+    """Say whether the bytes surely have no duplicate key and are surely not too deep. False means only "unsure".
+
+    Depth: each level opens a bracket, so with at most MAX_DEPTH brackets in all (those inside texts count too, which
+    only errs towards unsure) no value can be deeper.
+
+    Duplicates: let M be the members written in the text and K the keys that decoding kept; K ≤ M, and K = M exactly if
+    no object repeats a key. In valid JSON the colon of a member follows the closing quote of its name, with nothing but
+    space, tab, LF or CR between, so the byte before it is one of these five, and counting those pairs counts every
+    member (and perhaps pairs inside texts): M ≤ C. K is counted over the objects that are known; when the braces are as
+    many as these objects no other exists. Then C = K gives K ≤ M ≤ C = K: nothing was repeated.
+    """
+    objects = raw.count(b"{")
+    if objects + raw.count(b"[") > MAX_DEPTH:
+        return False
+    keys = len(value)
+    seen = 1
+    for name in ("data", "meta", "content"):
+        member = value.get(name)
+        if type(member) is dict:
+            keys += len(member)
+            seen += 1
+    if objects != seen:
+        return False
+    colons = raw.count(b'":') + raw.count(b" :")
+    if b"\n" in raw or b"\t" in raw or b"\r" in raw:
+        colons += raw.count(b"\n:") + raw.count(b"\t:") + raw.count(b"\r:")
+    return colons == keys
+
+
+def _inspect(raw: bytes, value: dict[str, Any]) -> None:
+    """Walk the value for everything that the cheap tests could not rule out.
+
+    Raises: InvalidJob.
+    """
+    waiting: deque[tuple[Any, int, tuple[Any, ...]]] = deque([(value, 1, ())])
+    while waiting:
+        node, depth, trail = waiting.popleft()
+        if depth > MAX_DEPTH:
+            raise InvalidJob("too_deep", f"nested deeper than {MAX_DEPTH} levels; flatten it.", path=_path(trail)[:100])
+        for key, child in node.items() if type(node) is dict else enumerate(node):
+            if type(key) is str and "\0" in key:
+                raise InvalidJob("nul_character", "a key holds the character U+0000; remove it.", path=_path(trail))
+            if type(child) is str:
+                if "\0" in child:
+                    problem = "the text holds the character U+0000; remove it."
+                    raise InvalidJob("nul_character", problem, path=_path((trail, key)))
+            elif type(child) is int:
+                if not MIN_INTEGER <= child <= MAX_INTEGER:
+                    problem = "the integer does not fit in 64 bits; send it as text."
+                    raise InvalidJob("integer_out_of_range", problem, path=_path((trail, key)))
+            elif type(child) is dict or type(child) is list:
+                waiting.append((child, depth + 1, (trail, key)))
+    try:
+        json.loads(raw, object_pairs_hook=_unique)
+    except RecursionError:
+        raise InvalidJob("too_deep", f"nested deeper than {MAX_DEPTH} levels; flatten it.") from None
+
+
+def _path(trail: tuple[Any, ...]) -> str:
+    """Write a trail of (parent, key) pairs as `data.items[2].name`."""
+    parts: list[str] = []
+    while trail:
+        trail, key = trail
+        parts.append(f"[{key}]" if type(key) is int else "." + str(key)[:60].replace("\0", "\ufffd"))
+    return "".join(reversed(parts)).removeprefix(".")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidJob("duplicate_key", f"the key {twice[:60]!a} appears twice in one object; send it once.")
+    return result
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise InvalidJob("number_out_of_range", f"the number {text[:40]} is too large for a double; send it as text.")
+    return number
+
+
+def _short_integer(text: str) -> int:
+    if len(text) > 20 or not MIN_INTEGER <= int(text) <= MAX_INTEGER:
+        problem = f"the integer {text[:24]} does not fit in 64 bits; send it as text."
+        raise InvalidJob("integer_out_of_range", problem)
+    return int(text)
+
+
+def _not_a_number(text: str) -> NoReturn:
+    raise InvalidJob("not_finite", f"{text} is not JSON; send null or leave the field out.")
+
+
+def _explain(raw: bytes, error: Exception) -> NoReturn:
+    """Find out why decoding failed. Slow and exact: only for bytes that are refused anyway.
+
+    Raises: InvalidJob, always.
+    """
+    if not raw.strip(_SPACE):
+        raise InvalidJob("empty", "the message is empty; send one JSON object.")
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise InvalidJob("bom", "the bytes begin with a byte order mark; send UTF-8 without one.")
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:4]:
+        raise InvalidJob("utf16", "the bytes are UTF-16 or UTF-32; send UTF-8.")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as wrong:
+        raise InvalidJob("not_utf8", f"byte {wrong.start} is not valid UTF-8; send UTF-8.") from None
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_float=_finite,
+            parse_int=_short_integer,
+            parse_constant=_not_a_number,
+        )
+    except json.JSONDecodeError as wrong:
+        place = f"line {wrong.lineno}, column {wrong.colno}"
+        raise InvalidJob("invalid_json", f"not JSON: {wrong.msg} at {place}; use a JSON library.") from None
+    except RecursionError:
+        raise InvalidJob("too_deep", f"nested deeper than {MAX_DEPTH} levels; flatten it.") from None
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        problem = "a text holds half of a surrogate pair; cut texts at whole characters."
+        raise InvalidJob("lone_surrogate", problem) from None
+    raise InvalidJob("too_deep" if isinstance(error, RecursionError) else "invalid_json", f"not readable: {error}.")
