@@ -20,6 +20,11 @@ class KafkaServer(Server):
     """What every Kafka broker here has: an address, and that it serves when it names itself in its metadata."""
 
     @property
+    def address(self) -> str:
+        """Host and port."""
+        return self.bootstrap
+
+    @property
     def bootstrap(self) -> str:
         """What KAFKA_BOOTSTRAP_SERVERS takes."""
         return f"{HOST}:{self.port}"

@@ -47,6 +47,11 @@ class Postgres(Server):
         return self.folder / "data"
 
     @property
+    def address(self) -> str:
+        """The URL."""
+        return self.url
+
+    @property
     def url(self) -> str:
         """What DATABASE_URL takes: the superuser, without password, on the database `notify`."""
         return self.url_of(DATABASE)

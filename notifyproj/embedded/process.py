@@ -85,6 +85,11 @@ class Server:
         """Say whether a client would be served now."""
         raise NotImplementedError
 
+    @property
+    def address(self) -> str:
+        """What the service's setting for this server takes: an URL, or host and port."""
+        raise NotImplementedError
+
     def prepare(self) -> None:
         """Make what the server needs before its first start."""
 

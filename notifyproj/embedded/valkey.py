@@ -19,6 +19,11 @@ class Valkey(Server):
     name = "valkey"
 
     @property
+    def address(self) -> str:
+        """The URL."""
+        return self.url
+
+    @property
     def url(self) -> str:
         """What REDIS_URL takes."""
         return f"redis://{HOST}:{self.port}/0"
