@@ -1,0 +1,174 @@
+"""The smallest valid rows, by factory-boy. Nothing random that a test could depend on; unique values come from uuid4.
+
+DeliveryFactory()                     a PENDING row that is due now
+DeliveryFactory(sent=True)            also failed, retrying, sending, expired, suppressed, cancelled
+DeliveryFactory(tenant=t, channel="ws")
+TemplateFactory(text="Hi {{ name }}") published as v1 in one locale
+ApiKeyFactory().plain                 the whole key, which only a fresh row knows
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import factory
+from django.utils import timezone
+from factory.django import DjangoModelFactory
+
+from deliveries import models
+from deliveries.api.keys import api_key_create
+from deliveries.channels import Priority, Status
+
+
+class TenantFactory(DjangoModelFactory[models.Tenant]):
+    class Meta:
+        model = models.Tenant
+
+    slug = factory.LazyFunction(lambda: f"t-{uuid4().hex[:12]}")
+    name = factory.LazyAttribute(lambda tenant: f"Tenant {tenant.slug}")
+
+
+class ContactFactory(DjangoModelFactory[models.Contact]):
+    class Meta:
+        model = models.Contact
+
+    tenant = factory.SubFactory(TenantFactory)
+    user_id = factory.LazyFunction(uuid4)
+    name = "Ana Example"
+    email = factory.LazyAttribute(lambda contact: f"{contact.user_id.hex}@example.com")
+
+
+class TemplateFactory(DjangoModelFactory[models.Template]):
+    """A template with a published version 1 (`published=False`: a draft). `locale`, `subject`, `text`, `html` are its words."""
+
+    class Meta:
+        model = models.Template
+
+    tenant = factory.SubFactory(TenantFactory)
+    published = True
+    locale = "en"
+    subject = "Welcome"
+    text = "Hello."
+    html = ""
+    code = factory.LazyFunction(lambda: f"welcome-{uuid4().hex[:8]}")
+    name = factory.LazyAttribute(lambda template: template.code)
+
+    @classmethod
+    def _create(cls, model_class: type[models.Template], *args: Any, **kwargs: Any) -> models.Template:
+        words = {key: kwargs.pop(key) for key in ("locale", "subject", "text", "html")}
+        published = kwargs.pop("published")
+        template = super()._create(model_class, *args, **kwargs)
+        version = models.TemplateVersion.objects.create(
+            template=template,
+            number=1,
+            state="published" if published else "draft",
+            published_at=timezone.now() if published else None,
+            default_locale=words["locale"],
+        )
+        models.TemplateContent.objects.create(version=version, **words)
+        return template
+
+
+class ApiKeyFactory(DjangoModelFactory[models.ApiKey]):
+    """A live key with every scope. The row has `plain`, the whole key."""
+
+    class Meta:
+        model = models.ApiKey
+
+    tenant = factory.SubFactory(TenantFactory)
+    name = "billing service"
+    scopes = factory.LazyFunction(lambda: list(models.ApiKey.Scope.values))
+    mode = models.ApiKey.Mode.LIVE
+
+    @classmethod
+    def _create(cls, model_class: type[models.ApiKey], *args: Any, **kwargs: Any) -> models.ApiKey:
+        revoked_at = kwargs.pop("revoked_at", None)
+        new = api_key_create(**kwargs)
+        if revoked_at is not None:
+            new.row.revoked_at = revoked_at
+            new.row.save(update_fields=["revoked_at"])
+        new.row.plain = new.plain
+        return new.row
+
+
+class LaneFactory(DjangoModelFactory[models.Lane]):
+    class Meta:
+        model = models.Lane
+        django_get_or_create = ("tenant", "channel", "priority", "source")
+
+    tenant = factory.SubFactory(TenantFactory)
+    channel = "email"
+    priority = Priority.NORMAL
+    source = ""
+
+
+def _terminal(status: Status, **values: Any) -> factory.Trait:
+    return factory.Trait(status=status, next_attempt_at=None, finished_at=factory.LazyFunction(timezone.now), **values)
+
+
+class DeliveryFactory(DjangoModelFactory[models.Delivery]):
+    """A row that waits and is due; traits make the other statuses. Tests of the state machine use `lifecycle` instead."""
+
+    class Meta:
+        model = models.Delivery
+
+    class Params:
+        sent = _terminal(
+            Status.SENT, attempts=1, provider="smtp", provider_message_id="250 ok", duration_ms=12,
+            address="ana@example.com",
+        )  # fmt: skip
+        failed = _terminal(
+            Status.FAILED, attempts=1, reason="smtp_550", error_message="550 no such user", address="ana@example.com"
+        )
+        expired = _terminal(Status.EXPIRED, reason="expired")
+        suppressed = _terminal(Status.SUPPRESSED, reason="opted_out", error_message="The person opted out of email.")
+        cancelled = _terminal(Status.CANCELLED, reason="cancelled")
+        retrying = factory.Trait(
+            status=Status.RETRYING,
+            attempts=1,
+            reason="smtp_451",
+            next_attempt_at=factory.LazyFunction(lambda: timezone.now() + timedelta(seconds=3)),
+        )
+        sending = factory.Trait(
+            status=Status.SENDING,
+            attempts=1,
+            lease_token=factory.LazyFunction(uuid4),
+            lease_expires_at=factory.LazyFunction(lambda: timezone.now() + timedelta(seconds=90)),
+            started_at=factory.LazyFunction(timezone.now),
+        )
+
+    tenant = factory.SubFactory(TenantFactory)
+    job_id = factory.LazyFunction(uuid4)
+    user_id = factory.LazyFunction(uuid4)
+    channel = "email"
+    priority = Priority.NORMAL
+    lane = factory.SubFactory(
+        LaneFactory,
+        tenant=factory.SelfAttribute("..tenant"),
+        channel=factory.SelfAttribute("..channel"),
+        priority=factory.SelfAttribute("..priority"),
+    )
+    content = factory.LazyFunction(lambda: {"title": "Hello", "body": "World"})
+    body_hash = factory.LazyAttribute(lambda row: b"\x01" + hashlib.sha256(row.job_id.bytes).digest())
+    entrance = "kafka:notifications.outbox/0@1"
+    created_at = factory.LazyFunction(timezone.now)
+    accepted_at = factory.LazyFunction(timezone.now)
+    status = Status.PENDING
+    next_attempt_at = factory.LazyFunction(timezone.now)
+
+
+class DeliveryAttemptFactory(DjangoModelFactory[models.DeliveryAttempt]):
+    class Meta:
+        model = models.DeliveryAttempt
+
+    delivery = factory.SubFactory(DeliveryFactory, retrying=True)
+    number = 1
+    started_at = factory.LazyFunction(timezone.now)
+    finished_at = factory.LazyFunction(timezone.now)
+    provider = "smtp"
+    code = "smtp_451"
+    message = "451 try again later"
+    duration_ms = 25
