@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from deliveries.channels import Priority
 from deliveries.jobs import fields
@@ -26,11 +27,11 @@ _canonical: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 # gc=False spares the garbage collector a visit per job; a job holds only decoded JSON, which cannot form a cycle.
-class NotificationJob(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class NotificationJob(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One request to tell one person something over one channel. Every value fits its PostgreSQL column.
 
-    Absent optional texts are "", times are aware and in UTC. `body_hash` is a version byte and the SHA-256 of the known
-    fields in canonical form: two jobs of one `(tenant, job_id)` are the same exactly if their hashes are.
+    Absent optional texts are "", times are aware and in UTC. Two jobs of one `(tenant, job_id)` are the same exactly if
+    their `body_hash` is: BODY_HASH_VERSION and the SHA-256 of the other fields as JSON, keys sorted at every level.
     """
 
     job_id: UUID
@@ -49,7 +50,13 @@ class NotificationJob(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     expires_at: datetime | None
     tenant: str
     category: str
-    body_hash: bytes
+    body_hash: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Compute the hash of a new job; one that is copied with `msgspec.structs.replace` keeps the hash it had."""
+        if not self.body_hash:
+            digest = hashlib.sha256(_canonical(self)).digest()
+            force_setattr(self, "body_hash", BODY_HASH_VERSION + digest)
 
 
 def parse_job(raw: bytes, *, now: datetime) -> NotificationJob:
@@ -103,7 +110,7 @@ def _job(decoded: dict[str, Any], now: datetime) -> NotificationJob:
     meta = fields.take_object(decoded, "meta", "meta") or {}
     template_code, content = _template_or_content(decoded)
     created_at, send_after, expires_at = _times(decoded, now)
-    return sealed(
+    return NotificationJob(
         job_id=job_id,
         user_id=user_id,
         channel=channel,
@@ -121,16 +128,6 @@ def _job(decoded: dict[str, Any], now: datetime) -> NotificationJob:
         tenant=fields.take_code(decoded, "tenant_id", "tenant_id"),
         category=fields.take_code(decoded, "category", "category"),
     )
-
-
-def sealed(**values: Any) -> NotificationJob:
-    """Make a job of checked values, with the hash of its body.
-
-    Canonical form: JSON of the known fields under the names of this class, keys sorted at every level, times in UTC;
-    what is absent takes the value that stands for it, so absent and null are the same.
-    """
-    digest = hashlib.sha256(_canonical(values)).digest()
-    return NotificationJob(**values, body_hash=BODY_HASH_VERSION + digest)
 
 
 def _template_or_content(decoded: dict[str, Any]) -> tuple[str, dict[str, str] | None]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from deliveries.channels import Priority
 from deliveries.jobs import fields
-from deliveries.jobs.notification import NotificationJob, sealed
+from deliveries.jobs.notification import NotificationJob
 from deliveries.jobs.reasons import InvalidJob
 from deliveries.jobs.strict_json import decode_object, kind
 
@@ -43,7 +43,9 @@ def parse_simple(
     timed = 0 <= timestamp_ms < _END_OF_TIME_MS
     created_at = _EPOCH + timedelta(milliseconds=timestamp_ms if timed else 0)
     jobs = [
-        sealed(job_id=uuid5(JOB_NAMESPACE, f"{place}/{channel}"), channel=channel, created_at=created_at, **values)
+        NotificationJob(
+            job_id=uuid5(JOB_NAMESPACE, f"{place}/{channel}"), channel=channel, created_at=created_at, **values
+        )
         for channel in channels
     ]
     return jobs if timed else [replace(job, created_at=now) for job in jobs]

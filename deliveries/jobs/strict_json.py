@@ -25,8 +25,11 @@ MAX_INTEGER: Final = 2**63 - 1
 _decode: Final = msgspec.json.Decoder().decode
 _split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-#: Every digit becomes 0 and every other byte a space, so a run of digits is found by a plain search.
-_DIGITS: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+#: What the tests on whole bytes look at: digits become 0, white space a space, other bytes but these few an x.
+_CLASSES: Final = bytes(
+    0x30 if byte in b"0123456789" else 0x20 if byte in b" \t\n\r" else byte if byte in b'":[{' else 0x78
+    for byte in range(256)
+)
 #: An integer outside of 64 bits is written with 19 digits or more.
 _LONG_NUMBER: Final = b"0" * 19
 _SPACE: Final = b" \t\n\r"
@@ -48,8 +51,10 @@ def decode_object(raw: bytes, *, most_bytes: int = MAX_JOB_BYTES) -> dict[str, A
         _explain(raw, error)
     if type(value) is not dict:
         raise InvalidJob("not_an_object", f"the message is {kind(value)}; send one JSON object.")
-    if b"\\u0000" in raw or _LONG_NUMBER in raw.translate(_DIGITS) or not _surely_plain(raw, value):
-        _inspect(raw, value)
+    classes = raw.translate(_CLASSES)
+    members = classes.count(b'":') + classes.count(b" :")
+    if b"\\u0000" in raw or _LONG_NUMBER in classes or not _surely_plain(classes, members, value):
+        _inspect(raw, members, value)
     return value
 
 
@@ -82,49 +87,43 @@ def kind(value: object) -> str:
     return "a list" if isinstance(value, list) else "an object"
 
 
-def _surely_plain(raw: bytes, value: dict[str, Any]) -> bool:
-    """Say whether the bytes surely have no duplicate key and are surely not too deep. False means only "unsure".
-
-    Depth: each level opens a bracket, so with at most MAX_DEPTH brackets in all (those inside texts count too, which
-    only errs towards unsure) no value can be deeper.
+def _surely_plain(classes: bytes, members: int, value: dict[str, Any]) -> bool:
+    """Say whether the value surely has no duplicate key and is surely not too deep. False means only "unsure".
 
     Duplicates: let M be the members written in the text and K the keys that decoding kept; K ≤ M, and K = M exactly if
-    no object repeats a key. In valid JSON the colon of a member follows the closing quote of its name, with nothing but
-    space, tab, LF or CR between, so the byte before it is one of these five, and counting those pairs counts every
-    member (and perhaps pairs inside texts): M ≤ C. K is counted over the objects that are known; when the braces are as
-    many as these objects no other exists. Then C = K gives K ≤ M ≤ C = K: nothing was repeated.
+    no object repeats a key. In valid JSON the colon of a member follows the closing quote of its name with nothing but
+    white space between, so the byte before it is a quote or white space; `members` counts all such pairs (perhaps some
+    inside texts too), so M ≤ members. K counts the keys of the objects named here; when the text has as many braces as
+    these objects, there is no other. Then members = K gives K ≤ M ≤ K: nothing was repeated.
+
+    Depth: each level opens a bracket, and there are at most MAX_DEPTH of them.
     """
-    objects = raw.count(b"{")
-    if objects + raw.count(b"[") > MAX_DEPTH:
-        return False
     keys = len(value)
-    seen = 1
+    objects = 1
     for name in ("data", "meta", "content"):
         member = value.get(name)
         if type(member) is dict:
             keys += len(member)
-            seen += 1
-    if objects != seen:
-        return False
-    colons = raw.count(b'":') + raw.count(b" :")
-    if b"\n" in raw or b"\t" in raw or b"\r" in raw:
-        colons += raw.count(b"\n:") + raw.count(b"\t:") + raw.count(b"\r:")
-    return colons == keys
+            objects += 1
+    return members == keys and classes.count(b"{") == objects and classes.count(b"[") <= MAX_DEPTH - objects
 
 
-def _inspect(raw: bytes, value: dict[str, Any]) -> None:
+def _inspect(raw: bytes, members: int, value: dict[str, Any]) -> None:
     """Walk the value for everything that the cheap tests could not rule out.
 
     Raises: InvalidJob.
     """
+    keys = 0
     waiting: deque[tuple[Any, int, tuple[Any, ...]]] = deque([(value, 1, ())])
     while waiting:
         node, depth, trail = waiting.popleft()
         if depth > MAX_DEPTH:
             raise InvalidJob("too_deep", f"nested deeper than {MAX_DEPTH} levels; flatten it.", path=_path(trail)[:100])
-        for key, child in node.items() if type(node) is dict else enumerate(node):
-            if type(key) is str and "\0" in key:
+        if type(node) is dict:
+            keys += len(node)
+            if any("\0" in key for key in node):
                 raise InvalidJob("nul_character", "a key holds the character U+0000; remove it.", path=_path(trail))
+        for key, child in node.items() if type(node) is dict else enumerate(node):
             if type(child) is str:
                 if "\0" in child:
                     problem = "the text holds the character U+0000; remove it."
@@ -135,9 +134,14 @@ def _inspect(raw: bytes, value: dict[str, Any]) -> None:
                     raise InvalidJob("integer_out_of_range", problem, path=_path((trail, key)))
             elif type(child) is dict or type(child) is list:
                 waiting.append((child, depth + 1, (trail, key)))
+    if keys != members:  # else nothing was repeated, as shown at _surely_plain
+        _refuse_duplicate_keys(raw)
+
+
+def _refuse_duplicate_keys(raw: bytes) -> None:
     try:
         json.loads(raw, object_pairs_hook=_unique)
-    except RecursionError:
+    except RecursionError:  # inside a value that its repeated key hid from the walk
         raise InvalidJob("too_deep", f"nested deeper than {MAX_DEPTH} levels; flatten it.") from None
 
 
