@@ -1,0 +1,180 @@
+"""E-mail over SMTP: mails out of `mime` onto kept connections out of `smtp`.
+
+Here belongs which connection carries which mail, and what a broken one means for it. No settings, no retry, no status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import ClassVar
+
+from deliveries.channels import Channel
+from deliveries.senders.base import Message, Receipt, Sender, SendError
+from deliveries.senders.mime import MailWriter, envelope_address
+from deliveries.senders.smtp import CLOSING_REPLY, Dropped, Endpoint, Refused, SmtpConnection, connect, refusal
+
+IDLE_SECONDS = 30.0
+"""How long a connection is kept without a mail; servers close theirs after five minutes at the latest (RFC 5321)."""
+GOODBYE_SECONDS = 1.0
+
+
+class EmailSender(Sender):
+    """Sends mails to one SMTP server over at most `connections` kept connections, one mail at a time on each.
+
+    `use_tls` is TLS from the first byte; `starttls` True insists on it, None takes it where offered, False never does.
+    A connection that died while it was kept is replaced once, silently, as long as the mail had not left.
+    `timeout_seconds` bounds a whole `send`, however slowly the server drips; past the final dot it is ambiguous. When
+    the caller cancels `send` instead, the sender tells nobody how far the mail was: keep its deadline above this one.
+    """
+
+    channel: ClassVar[Channel] = Channel.EMAIL
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        from_address: str,
+        message_id_domain: str,
+        username: str = "",
+        password: str = "",
+        use_tls: bool = False,
+        starttls: bool | None = None,
+        tls_context: ssl.SSLContext | None = None,
+        connections: int = 10,
+        timeout_seconds: float = 20.0,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self.capacity = connections
+        self.timeout_seconds = timeout_seconds
+        self.idle_seconds = idle_seconds
+        self._mails = MailWriter(from_address=from_address, message_id_domain=message_id_domain)
+        self._endpoint = Endpoint(
+            host=host,
+            port=port,
+            helo_name=self._mails.domain,
+            username=username,
+            password=password,
+            use_tls=use_tls,
+            starttls=starttls,
+            tls_context=tls_context,
+        )
+        self._turn = asyncio.Semaphore(connections)
+        self._kept: list[SmtpConnection] = []  # the one used last is at the end, and goes first
+        self._reaper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def send(self, message: Message) -> Receipt:
+        """Hand one mail to the server. Returns when the server has acknowledged the final dot.
+
+        Raises: SendError. Without a connection having been touched: `header_injection`, `bad_address`, `bad_text`,
+        `too_large` (permanent). Temporary: `smtp_4xx`, `connection_refused`, `connection_failed`, `dns_failure`,
+        `tls_failure`, `login_unsupported`, `disconnected`, `timeout`. Permanent: `smtp_5xx`. Ambiguous:
+        `dropped_after_data`, `timeout_after_data`.
+        """
+        recipient = envelope_address(message.to)
+        mail = self._mails.write(job_id=message.job_id, to=recipient, content=message.content, headers=message.headers)
+        transfer = _Transfer(recipient, mail)
+        try:
+            async with asyncio.timeout(self.timeout_seconds), self._turn:
+                await self._carry(transfer)
+        except TimeoutError as error:
+            handed_over = transfer.connection is not None and transfer.connection.handed_over
+            code, what = (
+                ("timeout_after_data", "has the mail but") if handed_over else ("timeout", "has not the mail and")
+            )
+            raise self._broken(code, f"{what} gave no answer within {self.timeout_seconds:g} s", handed_over) from error
+        return Receipt(self._endpoint.provider, self._mails.message_id(message.job_id))
+
+    async def _carry(self, transfer: _Transfer) -> None:
+        connection = self._take_kept()
+        if connection is not None and await self._carry_on(connection, transfer):
+            return
+        if not await self._carry_on(await connect(self._endpoint), transfer):
+            raise self._broken("disconnected", "closed the connection before it had the mail", ambiguous=False)
+
+    async def _carry_on(self, connection: SmtpConnection, transfer: _Transfer) -> bool:
+        """Try one connection. False means that it was dead, and that the mail has certainly not left."""
+        transfer.connection = connection
+        try:
+            await connection.transact(sender=self._mails.from_address, recipient=transfer.recipient, data=transfer.data)
+        except Refused as refused:
+            gone = refused.reply.code == CLOSING_REPLY or refused.verb == "RSET"
+            if not gone:
+                self._keep(connection)
+            else:
+                connection.abort()
+                if connection.kept and not connection.handed_over:  # it said goodbye while it was kept
+                    return False
+            raise refusal(self._endpoint, refused.verb, refused.reply) from refused
+        except Dropped as dropped:
+            connection.abort()
+            if connection.handed_over:
+                what = "closed the connection after the mail, without saying whether it took it"
+                raise self._broken("dropped_after_data", what, ambiguous=True) from dropped
+            return False
+        except BaseException:  # cancelled, above all: nobody would read the replies that are still to come
+            connection.abort()
+            raise
+        self._keep(connection)
+        return True
+
+    def _broken(self, code: str, what: str, ambiguous: bool) -> SendError:
+        provider = self._endpoint.provider
+        return SendError(code, f"{provider} {what}.", provider=provider, ambiguous=ambiguous)
+
+    def _take_kept(self) -> SmtpConnection | None:
+        while self._kept:
+            connection = self._kept.pop()
+            if connection.usable:
+                return connection
+            connection.abort()
+        return None
+
+    def _keep(self, connection: SmtpConnection) -> None:
+        if self._closed or not connection.usable:
+            connection.quit()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._kept.append(connection)
+        if self._reaper is None:
+            self._reaper = loop.call_later(self.idle_seconds, self._reap)
+
+    def _reap(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._kept and self._kept[0].idle_since + self.idle_seconds <= loop.time():
+            self._kept.pop(0).quit()
+        self._reaper = None
+        if self._kept:
+            self._reaper = loop.call_at(self._kept[0].idle_since + self.idle_seconds, self._reap)
+
+    async def open(self) -> None:
+        """Allow connections to be kept; the first mail opens one."""
+        self._closed = False
+
+    async def close(self) -> None:
+        """Say goodbye on every kept connection. Idempotent; a `send` under way closes its own when it ends."""
+        self._closed = True
+        if self._reaper is not None:
+            self._reaper.cancel()
+            self._reaper = None
+        kept, self._kept = self._kept, []
+        for connection in kept:
+            connection.quit()
+        if kept:
+            _, late = await asyncio.wait([connection.lost for connection in kept], timeout=GOODBYE_SECONDS)
+            for connection in kept:
+                if connection.lost in late:
+                    connection.abort()
+
+
+@dataclass(slots=True)
+class _Transfer:
+    """A mail under way, and the connection that carries it now."""
+
+    recipient: str
+    data: bytes
+    connection: SmtpConnection | None = None

@@ -1,0 +1,279 @@
+"""One SMTP connection: opening it, one transaction after another, and what its replies mean.
+
+Here belongs the protocol (RFC 5321, RFC 2920) and the table that turns replies and broken connections into SendError.
+Mails are made in `mime`, connections are kept and bounded in `email`. No settings, no retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import aiosmtplib
+
+from deliveries.senders.base import SendError
+
+MAX_REPLY_BYTES = 32 * 1024
+MAX_REPLIES = 8
+"""More than one transaction can ask for."""
+ACCOUNT_REPLIES = frozenset({530, 534, 535, 538})
+"""The server refuses us, whatever the mail: no login, a wrong one, a weak one, one without encryption (RFC 4954)."""
+CLOSING_REPLY = 421
+
+_CONNECT_FAULTS: tuple[tuple[type[BaseException], str, str], ...] = (
+    (socket.gaierror, "dns_failure", "Its name could not be resolved; check the host and the resolver."),
+    (
+        ssl.SSLError,
+        "tls_failure",
+        "TLS could not be agreed on; check certificate, host name, port and the TLS settings.",
+    ),
+    (ConnectionRefusedError, "connection_refused", "Nothing listens there; check host, port and that it runs."),
+    (TimeoutError, "timeout", "It did not answer in time; check host, port and firewall."),
+    (OSError, "connection_failed", "The connection could not be opened; check host, port and network."),
+)
+
+
+class Reply(NamedTuple):
+    """A server's reply; `text` joins the lines of a long one."""
+
+    code: int
+    text: str
+
+
+class Dropped(Exception):
+    """The connection ended before the mail was handed over; no server can have it."""
+
+
+class Refused(Exception):
+    """The server said no. The connection is still good, unless the reply was 421."""
+
+    def __init__(self, verb: str, reply: Reply) -> None:
+        super().__init__(f"{reply.code} {reply.text}")
+        self.verb = verb
+        self.reply = reply
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the server is and how to greet it. `starttls` None takes it where offered; True insists on it."""
+
+    host: str
+    port: int
+    helo_name: str
+    username: str = ""
+    password: str = ""
+    use_tls: bool = False
+    starttls: bool | None = None
+    tls_context: ssl.SSLContext | None = None
+
+    @property
+    def provider(self) -> str:
+        """Name the server in receipts and errors."""
+        return f"{self.host}:{self.port}"
+
+
+def refusal(endpoint: Endpoint, verb: str, reply: Reply) -> SendError:
+    """Turn a negative reply into an error: 4xx is temporary, 5xx permanent, a refused login is the account's fault."""
+    account = reply.code in ACCOUNT_REPLIES or (reply.code >= 500 and verb in ("greeting", "EHLO", "AUTH"))
+    return SendError(
+        f"smtp_{reply.code}" if 400 <= reply.code < 600 else "protocol_error",
+        f"{endpoint.provider} answered {verb} with {reply.code} {reply.text}",
+        provider=endpoint.provider,
+        permanent=500 <= reply.code < 600 and not account,
+        account=account,
+    )
+
+
+class SmtpConnection(asyncio.Protocol):
+    """A connection that is greeted, encrypted and logged in. Carries one mail at a time.
+
+    `kept` says that a mail before the present one has used it. `handed_over` says that the final dot of the open
+    transaction is written: from then on only a reply tells whether the server has the mail.
+    """
+
+    def __init__(self, transport: asyncio.Transport, *, pipelining: bool) -> None:
+        self.pipelining = pipelining
+        self.kept = False
+        self.handed_over = False
+        self.idle_since = 0.0
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transport = transport
+        self._input = bytearray()
+        self._lines: list[str] = []
+        self._replies: deque[Reply] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._used = False
+        self._needs_reset = False
+        transport.set_protocol(self)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the next mail may try it: open, and silent since the last reply (a server that speaks, ends)."""
+        return not (self.lost.done() or self._transport.is_closing() or self._replies or self._input)
+
+    def data_received(self, data: bytes) -> None:
+        self._input += data
+        *lines, rest = self._input.split(b"\n")
+        for line in lines:
+            self._take_line(line)
+        self._input = rest
+        if len(rest) > MAX_REPLY_BYTES or len(self._lines) > MAX_REPLY_BYTES // 80:
+            self.abort()
+        if len(self._replies) > MAX_REPLIES:
+            self.abort()
+        if self._replies:
+            self._wake()
+
+    def _take_line(self, line: bytearray) -> None:
+        self._lines.append(line[4:].decode("utf-8", "replace").strip())
+        if line[3:4] == b"-":
+            return
+        code = int(line[:3]) if line[:3].isdigit() else 0
+        text, self._lines = " ".join(self._lines), []
+        if 200 <= code < 600:
+            self._replies.append(Reply(code, text))
+        else:
+            self.abort()  # not SMTP; whatever follows can't be trusted either
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _reply(self) -> Reply:
+        while not self._replies:
+            if self.lost.done():
+                raise Dropped
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._replies.popleft()
+
+    async def transact(self, *, sender: str, recipient: str, data: bytes) -> Reply:
+        """Carry one mail, `data` with CRLF line ends and not dot-stuffed; return the reply to its final dot.
+
+        Where the server announced PIPELINING the envelope leaves in one write (RFC 2920); otherwise each command waits
+        for its reply. Raises: Refused; Dropped. When cancelled, or when Dropped is raised, the connection is to be
+        aborted, and `handed_over` tells whether the server may have the mail.
+        """
+        self.handed_over = False
+        self.kept, self._used = self._used, True
+        commands = [("RSET", b"RSET\r\n", 2)] if self._needs_reset else []
+        commands += [
+            ("MAIL", b"MAIL FROM:<%b>\r\n" % sender.encode("ascii"), 2),
+            ("RCPT", b"RCPT TO:<%b>\r\n" % recipient.encode("ascii"), 2),
+            ("DATA", b"DATA\r\n", 3),
+        ]
+        self._needs_reset = True
+        await (self._envelope_at_once(commands) if self.pipelining else self._envelope_in_order(commands))
+        self.handed_over = True
+        self._transport.writelines((_dot_stuffed(data), b".\r\n"))
+        reply = await self._reply()
+        self._needs_reset = False
+        if reply.code // 100 != 2:
+            raise Refused("the mail", reply)
+        return reply
+
+    async def _envelope_at_once(self, commands: Sequence[tuple[str, bytes, int]]) -> None:
+        self._transport.write(b"".join(command for _, command, _ in commands))
+        refused: Refused | None = None
+        for verb, _, expected in commands:
+            try:
+                reply = await self._reply()
+            except Dropped:
+                raise refused or Dropped from None
+            if refused is None and reply.code // 100 != expected:
+                refused = Refused(verb, reply)
+            elif refused is not None and reply.code // 100 == 3:
+                self.abort()  # it waits for a mail to nobody; RFC 2920 would send it a lone dot
+        if refused is not None:
+            raise refused
+
+    async def _envelope_in_order(self, commands: Sequence[tuple[str, bytes, int]]) -> None:
+        for verb, command, expected in commands:
+            self._transport.write(command)
+            reply = await self._reply()
+            if reply.code // 100 != expected:
+                raise Refused(verb, reply)
+
+    def quit(self) -> None:
+        """Say goodbye and close; doesn't wait for the answer."""
+        if not self._transport.is_closing():
+            self._transport.write(b"QUIT\r\n")
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once; what is not yet on the wire stays here."""
+        self._transport.abort()
+
+
+def _dot_stuffed(data: bytes) -> bytes:
+    stuffed = data.replace(b"\r\n.", b"\r\n..") if b"\r\n." in data else data
+    return b"." + stuffed if stuffed.startswith(b".") else stuffed
+
+
+async def connect(endpoint: Endpoint) -> SmtpConnection:
+    """Connect, agree on TLS and log in (aiosmtplib), and take the ready connection over. The caller bounds the time.
+
+    Raises: SendError, never permanent and never ambiguous: no mail is involved yet.
+    """
+    client = aiosmtplib.SMTP(
+        hostname=endpoint.host,
+        port=endpoint.port,
+        username=endpoint.username or None,
+        password=endpoint.password if endpoint.username else None,
+        local_hostname=endpoint.helo_name,
+        timeout=None,
+        use_tls=endpoint.use_tls,
+        start_tls=False if endpoint.use_tls else endpoint.starttls,
+        tls_context=endpoint.tls_context,
+    )
+    await _told_apart(endpoint, client.connect)
+    if client.is_ehlo_or_helo_needed:
+        await _told_apart(endpoint, client.ehlo)
+    if client.protocol is None or client.protocol.transport is None:
+        raise _broken(endpoint, ConnectionResetError("closed after the greeting"))
+    return SmtpConnection(
+        cast(asyncio.Transport, client.protocol.transport), pipelining=client.supports_extension("pipelining")
+    )
+
+
+async def _told_apart(endpoint: Endpoint, step: Callable[[], Awaitable[object]]) -> None:
+    """Run one step of the opening, with every way it can fail turned into a SendError."""
+    try:
+        await step()
+    except aiosmtplib.SMTPAuthenticationError as error:
+        raise refusal(endpoint, "AUTH", Reply(error.code, error.message)) from error
+    except aiosmtplib.SMTPHeloError as error:
+        raise refusal(endpoint, "EHLO", Reply(error.code, error.message)) from error
+    except aiosmtplib.SMTPConnectResponseError as error:
+        raise refusal(endpoint, "greeting", Reply(error.code, error.message)) from error
+    except aiosmtplib.SMTPResponseException as error:
+        raise refusal(endpoint, "EHLO", Reply(error.code, error.message)) from error
+    except OSError as error:  # aiosmtplib's connection errors and timeouts are OSErrors too, with the cause beneath
+        raise _broken(endpoint, error) from error
+    except aiosmtplib.SMTPException as error:  # STARTTLS or AUTH asked of a server that has none
+        code = "tls_failure" if "STARTTLS" in str(error) else "login_unsupported"
+        message = f"{endpoint.provider}: {error} Change the e-mail settings, or the server's."
+        raise SendError(code, message, provider=endpoint.provider, account=True) from error
+
+
+def _broken(endpoint: Endpoint, error: OSError) -> SendError:
+    beneath = error.__cause__ if isinstance(error, aiosmtplib.SMTPException) else None
+    cause = beneath if isinstance(beneath, OSError) else error
+    if f"[Errno {errno.ECONNREFUSED}]" in str(cause):  # several addresses, all refused
+        cause = ConnectionRefusedError(str(cause))
+    code, advice = next((code, advice) for kind, code, advice in _CONNECT_FAULTS if isinstance(cause, kind))
+    return SendError(code, f"{endpoint.provider}: {cause}. {advice}", provider=endpoint.provider)
