@@ -8,7 +8,6 @@ from __future__ import annotations
 import secrets
 import shutil
 import subprocess
-import sys
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
@@ -118,8 +117,3 @@ def _run(command: list[str], log_path: Path) -> None:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False)  # noqa: S603
     if done.returncode != 0:
         raise ServerError(f"{Path(command[0]).name} failed with code {done.returncode}. Its log is {log_path}.")
-
-
-if __name__ == "__main__":
-    fetch()
-    sys.stdout.write(f"Apache Kafka {VERSION} is in {CACHE}\n")
