@@ -34,9 +34,8 @@ ALLOWED_HEADERS = {
 """What a job or template may set beside the headers made here. Anything else is refused as header injection."""
 
 _LINE_BREAK_OR_NUL = re.compile(r"[\r\n\0]")
-_BREAKS = re.compile(r"\r\n|\r|\n")
 _PLAIN_HEADER = re.compile(r"[!-~](?:[ -~]{0,900}[!-~])?")
-_NOT_7BIT = re.compile(rb"[^\t\r\n -~]")
+_7BIT = b"\t\n" + bytes(range(0x20, 0x7F))
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}")
 _DOMAIN = re.compile(
     r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -172,22 +171,19 @@ def _encoded_words(text: str) -> str:
 
 def _part(subtype: str, text: str) -> bytes:
     """One part with its own header: 7bit where the text allows it, otherwise the shorter of the two encodings."""
-    text = _BREAKS.sub("\r\n", text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     raw = _utf8(text)
-    if not _NOT_7BIT.search(raw) and _BOUNDARY_MARK not in raw and _longest_line(raw) <= MAX_LINE_BYTES:
-        encoding, body = b"7bit", raw
-    elif (len(raw) - len(text)) * 12 <= len(
-        raw
-    ):  # few beyond ASCII: each byte of theirs takes three, base64 4/3 of all
-        # b2a_qp takes its own line ends from the first line; a text without any would get bare LF.
-        encoding, body = b"quoted-printable", binascii.b2a_qp(raw).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if not raw.translate(None, _7BIT) and _BOUNDARY_MARK not in raw and _longest_line(raw) <= MAX_LINE_BYTES:
+        encoding = b"7bit"
+        body = raw.replace(b"\n", b"\r\n")
+    elif (len(raw) - len(text)) * 12 <= len(raw):  # mostly ASCII: a byte beyond it takes three, base64 4/3 of all
+        encoding = b"quoted-printable"
+        body = binascii.b2a_qp(raw).replace(b"\n", b"\r\n")
     else:
-        encoding, body = (
-            b"base64",
-            b"\r\n".join(
-                binascii.b2a_base64(raw[start : start + 57], newline=False) for start in range(0, len(raw), 57)
-            ),
-        )
+        encoding = b"base64"
+        raw = raw.replace(b"\n", b"\r\n")
+        body = b"\r\n".join(binascii.b2a_base64(raw[at : at + 57], newline=False) for at in range(0, len(raw), 57))
     return b"".join((
         b"Content-Type: text/", subtype.encode(), b'; charset="utf-8"\r\nContent-Transfer-Encoding: ', encoding,
         b"\r\n\r\n", body,
@@ -195,7 +191,7 @@ def _part(subtype: str, text: str) -> bytes:
 
 
 def _longest_line(raw: bytes) -> int:
-    return max(map(len, raw.split(b"\r\n"))) if len(raw) > MAX_LINE_BYTES else len(raw)
+    return max(map(len, raw.split(b"\n"))) if len(raw) > MAX_LINE_BYTES else len(raw)
 
 
 def _utf8(text: str) -> bytes:
