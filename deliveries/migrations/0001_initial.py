@@ -356,7 +356,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('acknowledged_at', None), ('recalled_at', None), ('rendered__isnull', False)), fields=['tenant', 'user_id', 'id'], name='delivery_inbox'),
+            index=models.Index(condition=models.Q(('acknowledged_at', None), ('recalled_at', None), ('rendered__isnull', False)), fields=['tenant', 'user_id', 'finished_at'], name='delivery_inbox'),
         ),
         migrations.AddIndex(
             model_name='delivery',

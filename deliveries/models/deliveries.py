@@ -182,7 +182,7 @@ class Delivery(models.Model):
             models.Index(fields=["tenant", "user_id", "id"], name="delivery_by_person"),
             models.Index(fields=["tenant", "id"], condition=~Q(reason=""), name="delivery_with_reason"),
             models.Index(
-                fields=["tenant", "user_id", "id"],
+                fields=["tenant", "user_id", "finished_at"],
                 condition=Q(rendered__isnull=False, acknowledged_at=None, recalled_at=None),
                 name="delivery_inbox",
             ),
