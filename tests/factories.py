@@ -42,7 +42,7 @@ class ContactFactory(DjangoModelFactory[models.Contact]):
 
 
 class TemplateFactory(DjangoModelFactory[models.Template]):
-    """A template with a published version 1 (`published=False`: a draft). `locale`, `subject`, `text`, `html` are its words."""
+    """A template and its version 1, published or (`published=False`) a draft, with one locale's words."""
 
     class Meta:
         model = models.Template
@@ -110,7 +110,7 @@ def _terminal(status: Status, **values: Any) -> factory.Trait:
 
 
 class DeliveryFactory(DjangoModelFactory[models.Delivery]):
-    """A row that waits and is due; traits make the other statuses. Tests of the state machine use `lifecycle` instead."""
+    """A row that waits and is due; traits make the other statuses. Tests of the state machine use `lifecycle`."""
 
     class Meta:
         model = models.Delivery
