@@ -10,7 +10,8 @@ import binascii
 import re
 import time
 from collections.abc import Iterator, Mapping
-from email.utils import formatdate, parseaddr
+from datetime import UTC, datetime
+from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 from uuid import UUID
 
@@ -135,7 +136,7 @@ class MailWriter:
 
 @lru_cache(maxsize=4)
 def _date(second: int) -> str:
-    return formatdate(second, usegmt=False)
+    return format_datetime(datetime.fromtimestamp(second, UTC))
 
 
 def _extra_lines(headers: Mapping[str, str]) -> Iterator[str]:

@@ -265,7 +265,7 @@ async def _told_apart(endpoint: Endpoint, step: Callable[[], Awaitable[object]])
     except OSError as error:  # aiosmtplib's connection errors and timeouts are OSErrors too, with the cause beneath
         raise _broken(endpoint, error) from error
     except aiosmtplib.SMTPException as error:  # STARTTLS or AUTH asked of a server that has none
-        code = "tls_failure" if "STARTTLS" in str(error) else "login_unsupported"
+        code = "tls_failure" if "STARTTLS extension" in str(error) else "login_unsupported"
         message = f"{endpoint.provider}: {error} Change the e-mail settings, or the server's."
         raise SendError(code, message, provider=endpoint.provider, account=True) from error
 

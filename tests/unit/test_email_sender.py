@@ -1,0 +1,458 @@
+"""E-mail's own: the bytes of a mail, judged by the standard library's parser, and every way a server can fail.
+
+The far end is the real server of `tests.smtp`, in its own process; addresses there choose the fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email
+import email.policy
+import os
+import signal
+import socket
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from deliveries.senders.base import Content, SendError
+from deliveries.senders.email import EmailSender
+from deliveries.senders.mime import MAX_MAIL_BYTES, MailWriter, envelope_address
+from tests.smtp import Certificate, SmtpServer
+from tests.unit.sender_cases import make_message
+
+FROM = "News <news@example.org>"
+DOMAIN = "mail.example.org"
+GOOD = "ana@example.org"
+WRITER = MailWriter(from_address=FROM, message_id_domain=DOMAIN)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+one_line = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"))
+
+
+def write(content: Content, **headers: str) -> bytes:
+    return WRITER.write(job_id=uuid.uuid4(), to=GOOD, content=content, headers=headers)
+
+
+def parse(mail: bytes) -> EmailMessage:
+    parsed = cast(EmailMessage, email.message_from_bytes(mail, policy=email.policy.default))
+    assert not any(part.defects for part in parsed.walk())
+    return parsed
+
+
+def body(parsed: EmailMessage, subtype: str) -> str:
+    part = parsed.get_body((subtype,))
+    assert part is not None
+    return cast(bytes, part.get_payload(decode=True)).decode()
+
+
+def with_crlf(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+
+
+def make_sender(server: SmtpServer, **options: Any) -> EmailSender:
+    options = {"from_address": FROM, "message_id_domain": DOMAIN, "timeout_seconds": 60.0, **options}
+    return EmailSender(host=server.host, port=server.port, **options)
+
+
+@contextlib.asynccontextmanager
+async def opened(sender: EmailSender) -> AsyncIterator[EmailSender]:
+    await sender.open()
+    try:
+        yield sender
+    finally:
+        await sender.close()
+
+
+async def error_of(sender: EmailSender, to: str) -> SendError:
+    with pytest.raises(SendError) as caught:
+        await sender.send(make_message(to))
+    return caught.value
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["pipelining", "plain-order"])
+def running_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
+    """Serve with and without PIPELINING: the outcome of a fault must be the same."""
+    with SmtpServer(tmp_path_factory.mktemp("smtp"), pipelining=request.param, messages=True) as running:
+        yield running
+
+
+@pytest.fixture
+def server(running_server: SmtpServer) -> SmtpServer:
+    """Hand out the module's server with an empty mailbox."""
+    running_server.forget()
+    return running_server
+
+
+class TestMail:
+    @given(subject=one_line, text=texts.filter(bool), html=texts.filter(bool))
+    @example(subject="Grüße", text=".\r\n..\r\nFrom me", html="<p>=_x</p>")
+    @example(subject=" =?utf-8?q?no?= ", text="x" * 5000, html="ü" + "x" * 5000 + " ")
+    @example(subject="\x1c\x85\u2028 a", text="Привет\n" * 40, html="\t \n.")
+    def test_any_text_comes_back_exactly(self, subject: str, text: str, html: str) -> None:
+        parsed = parse(write(Content(subject=subject, text=text, html=html)))
+
+        assert parsed["Subject"] == subject
+        assert parsed.get_content_type() == "multipart/alternative"
+        assert body(parsed, "plain") == with_crlf(text)
+        assert body(parsed, "html") == with_crlf(html)
+
+    @given(text=texts, subtype=st.sampled_from(["plain", "html"]))
+    def test_a_single_body_comes_back_with_a_last_line_break_at_most(self, text: str, subtype: str) -> None:
+        content = Content(text=text) if subtype == "plain" or not text else Content(html=text)
+
+        got = parse(write(content)).get_payload(decode=True)
+
+        assert cast(bytes, got).decode() in (with_crlf(text), with_crlf(text) + "\r\n")
+
+    @given(subject=one_line, text=texts, html=texts)
+    def test_every_line_is_ended_by_crlf_and_short_enough(self, subject: str, text: str, html: str) -> None:
+        mail = write(Content(subject=subject, text=text, html=html))
+
+        assert mail.endswith(b"\r\n")
+        lines = mail.split(b"\r\n")
+        assert not any(b"\r" in line or b"\n" in line or len(line) > 998 for line in lines)
+        assert mail.isascii()
+
+    def test_headers_are_those_of_the_sender_and_the_job(self) -> None:
+        job_id = uuid.uuid4()
+
+        mail = WRITER.write(job_id=job_id, to=GOOD, content=Content(subject="Hi", text="x"), headers={})
+
+        parsed = parse(mail)
+        assert parsed["Message-ID"] == f"<{job_id}@{DOMAIN}>"
+        assert parsed["From"] == FROM
+        assert parsed["To"] == GOOD
+        assert parsed["Date"].datetime.tzinfo is not None
+        assert parsed["MIME-Version"] == "1.0"
+
+    def test_an_international_sender_name_and_domain_are_encoded(self) -> None:
+        writer = MailWriter(from_address="Bücher <post@bücher.example>", message_id_domain=DOMAIN)
+
+        parsed = parse(writer.write(job_id=uuid.uuid4(), to=GOOD, content=Content(text="x"), headers={}))
+
+        (address,) = parsed["From"].addresses
+        assert (address.display_name, address.addr_spec) == ("Bücher", "post@xn--bcher-kva.example")
+
+    def test_allowed_headers_are_set_by_their_proper_names(self) -> None:
+        headers = {"list-unsubscribe": "<https://example.org/u/x>", "Reply-To": "Désk <help@example.org>"}
+
+        parsed = parse(write(Content(text="x"), **headers))
+
+        assert parsed["List-Unsubscribe"] == "<https://example.org/u/x>"
+        assert parsed["Reply-To"].addresses[0].addr_spec == "help@example.org"
+
+    @pytest.mark.parametrize(
+        ("content", "headers"),
+        [
+            (Content(subject="Hi\r\nBcc: all@example.org"), {}),
+            (Content(subject="Hi\nthere"), {}),
+            (Content(), {"X-Entity-Ref-ID": "1\r\nBcc: all@example.org"}),
+            (Content(), {"Reply-To": "a@example.org\nBcc: all@example.org"}),
+            (Content(), {"Bcc": "all@example.org"}),
+            (Content(), {"List-Unsubscribe\r\nBcc": "x"}),
+        ],
+    )
+    def test_header_injection_is_refused(self, content: Content, headers: dict[str, str]) -> None:
+        with pytest.raises(SendError) as caught:
+            write(content, **headers)
+
+        assert (caught.value.code, caught.value.permanent) == ("header_injection", True)
+
+    def test_a_mail_above_the_limit_is_refused(self) -> None:
+        with pytest.raises(SendError) as caught:
+            write(Content(text="x\n" * (MAX_MAIL_BYTES // 2)))
+
+        assert (caught.value.code, caught.value.permanent) == ("too_large", True)
+
+    def test_a_lone_surrogate_is_refused(self) -> None:
+        with pytest.raises(SendError) as caught:
+            write(Content(subject="\ud800"))
+
+        assert (caught.value.code, caught.value.permanent) == ("bad_text", True)
+
+
+class TestAddress:
+    @pytest.mark.parametrize("address", [GOOD, "a.b+c@localhost", "x@[127.0.0.1]", "foo..bar.@docomo.example"])
+    def test_good_ones_stay_as_they_are(self, address: str) -> None:
+        assert envelope_address(address) == address
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            *("", "ana", "@example.org", "ana@", "an a@example.org", "ana@exa mple.org", "ana@-x.org"),
+            *("ünä@example.org", "ana@example..org", "<ana@example.org>", "a,b@example.org"),
+            *("a" * 65 + "@example.org", "ana@" + "ü" * 64),
+        ],
+    )
+    def test_bad_ones_are_permanent(self, address: str) -> None:
+        with pytest.raises(SendError) as caught:
+            envelope_address(address)
+
+        assert (caught.value.code, caught.value.permanent) == ("bad_address", True)
+
+    @pytest.mark.parametrize("address", ["ana@example.org\r\nRCPT TO:<b@example.org>", "a\n@example.org"])
+    def test_line_breaks_are_injection(self, address: str) -> None:
+        with pytest.raises(SendError) as caught:
+            envelope_address(address)
+
+        assert (caught.value.code, caught.value.permanent) == ("header_injection", True)
+
+
+class TestDelivery:
+    async def test_the_server_gets_the_mail_byte_for_byte(self, server: SmtpServer) -> None:
+        content = Content(subject="Dots", text=".\n..\n.a\n\n.", html="<p>.</p>\n.")
+        async with opened(make_sender(server)) as sender:
+            receipt = await sender.send(make_message(GOOD, content=content))
+
+        (got,) = server.receipts()
+        parsed = parse(got["message"].encode())
+        assert (got["from"], got["to"], got["message_id"]) == ("news@example.org", GOOD, receipt.message_id)
+        assert body(parsed, "plain") == with_crlf(content.text)
+
+    async def test_message_id_is_the_same_at_every_attempt(self, server: SmtpServer) -> None:
+        message = make_message("dot-451-x1@example.org")
+        async with opened(make_sender(server)) as sender:
+            with pytest.raises(SendError):
+                await sender.send(message)
+            receipt = await sender.send(message)
+
+        assert receipt.message_id == f"<{message.job_id}@{DOMAIN}>"
+
+    async def test_nothing_bad_reaches_the_server(self, server: SmtpServer) -> None:
+        async with opened(make_sender(server)) as sender:
+            assert (await error_of(sender, "ana@example.org\r\nDATA")).code == "header_injection"
+            assert (await error_of(sender, "an a@example.org")).code == "bad_address"
+
+        assert server.receipts() == []
+
+    @pytest.mark.parametrize("verb", ["rcpt", "data", "dot"])
+    @pytest.mark.parametrize(("code", "permanent"), [(451, False), (452, False), (550, True), (554, True)])
+    async def test_refusals_of_a_mail_leave_the_connection_good(
+        self, server: SmtpServer, verb: str, code: int, permanent: bool
+    ) -> None:
+        async with opened(make_sender(server, connections=1)) as sender:
+            error = await error_of(sender, f"{verb}-{code}@example.org")
+            await sender.send(make_message(GOOD))
+
+        assert (error.code, error.permanent, error.ambiguous, error.account) == (
+            f"smtp_{code}",
+            permanent,
+            False,
+            False,
+        )
+        assert f"as {verb}-{code}@example.org asks" in error.message
+        assert error.provider == f"127.0.0.1:{server.port}"
+        assert [receipt["to"] for receipt in server.receipts()] == [GOOD]
+
+    @pytest.mark.parametrize(
+        ("code", "permanent", "account"),
+        [(421, False, False), (451, False, False), (530, False, True), (550, True, False)],
+    )
+    async def test_refusals_of_the_sender(self, server: SmtpServer, code: int, permanent: bool, account: bool) -> None:
+        async with opened(make_sender(server, from_address=f"mail-{code}@example.org")) as sender:
+            error = await error_of(sender, GOOD)
+
+        assert (error.code, error.permanent, error.account) == (f"smtp_{code}", permanent, account)
+
+    async def test_421_ends_the_connection_and_not_the_sender(self, server: SmtpServer) -> None:
+        async with opened(make_sender(server, connections=1)) as sender:
+            assert (await error_of(sender, "dot-421@example.org")).code == "smtp_421"
+            await sender.send(make_message(GOOD))
+
+    @pytest.mark.parametrize("verb", ["rcpt", "data"])
+    async def test_drop_before_the_mail_is_not_ambiguous(self, server: SmtpServer, verb: str) -> None:
+        async with opened(make_sender(server)) as sender:
+            error = await error_of(sender, f"drop-{verb}@example.org")
+
+        assert (error.code, error.permanent, error.ambiguous) == ("disconnected", False, False)
+
+    async def test_drop_after_the_final_dot_is_ambiguous(self, server: SmtpServer) -> None:
+        async with opened(make_sender(server)) as sender:
+            error = await error_of(sender, "drop-dot@example.org")
+
+        assert (error.code, error.permanent, error.ambiguous) == ("dropped_after_data", False, True)
+        assert len(server.receipts()) == 1  # nobody sent it a second time
+
+    @pytest.mark.parametrize("fault", ["silent", "drip"])
+    async def test_timeout_before_the_final_dot_is_not_ambiguous(self, server: SmtpServer, fault: str) -> None:
+        async with opened(make_sender(server, timeout_seconds=0.4)) as sender:
+            error = await error_of(sender, f"{fault}-rcpt@example.org")
+
+        assert (error.code, error.permanent, error.ambiguous) == ("timeout", False, False)
+
+    @pytest.mark.parametrize("fault", ["silent", "drip"])
+    async def test_timeout_after_the_final_dot_is_ambiguous(self, server: SmtpServer, fault: str) -> None:
+        async with opened(make_sender(server, timeout_seconds=0.4)) as sender:
+            error = await error_of(sender, f"{fault}-dot@example.org")
+
+        assert (error.code, error.permanent, error.ambiguous) == ("timeout_after_data", False, True)
+
+    async def test_a_slow_reply_within_the_time_is_a_success(self, server: SmtpServer) -> None:
+        async with opened(make_sender(server)) as sender:
+            await sender.send(make_message("slow-250ms@example.org"))
+
+    async def test_a_far_end_that_is_no_mail_server_is_cut_off(self) -> None:
+        async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 hello\r\n")
+            await reader.readline()
+            writer.write(b"250 hello\r\n")
+            await reader.readline()
+            writer.write(b"what?\r\n")
+            await reader.read()
+            writer.close()
+
+        babbler = await asyncio.start_server(babble, "127.0.0.1", 0)
+        port = babbler.sockets[0].getsockname()[1]
+        sender = EmailSender(host="127.0.0.1", port=port, from_address=FROM, message_id_domain=DOMAIN)
+        async with babbler, opened(sender):
+            assert (await error_of(sender, GOOD)).code == "disconnected"
+
+
+class TestConnections:
+    async def test_connections_are_kept(self, server: SmtpServer) -> None:
+        async with opened(make_sender(server, connections=2)) as sender:
+            await asyncio.gather(*(sender.send(make_message(GOOD)) for _ in range(2)))
+            before = set(sender._kept)
+            for _ in range(5):
+                await sender.send(make_message(GOOD))
+
+            assert set(sender._kept) == before
+            assert len(before) == 2
+
+    async def test_kept_connections_of_a_restarted_server_are_replaced_silently(self, server: SmtpServer) -> None:
+        async with opened(make_sender(server, connections=3)) as sender:
+            await asyncio.gather(*(sender.send(make_message(GOOD)) for _ in range(3)))
+            server.kill()
+            server.start()
+
+            await asyncio.gather(*(sender.send(make_message(GOOD)) for _ in range(3)))
+
+        assert len(server.receipts()) == 6
+
+    @pytest.mark.parametrize("goodbye", [b"", b"421 4.4.2 idle for too long\r\n"], ids=["silent", "421"])
+    async def test_a_kept_connection_that_dies_on_mail_from_is_replaced_once(self, goodbye: bytes) -> None:
+        """The death can't be seen before the command is written: the first mail works, the second meets the end."""
+        mails: list[int] = []  # of each connection
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            mails.append(0)
+            writer.write(b"220 x\r\n")
+            while line := await reader.readline():
+                if line.startswith(b"MAIL") and mails[-1]:
+                    writer.write(goodbye)
+                    break
+                writer.write(b"354 go\r\n" if line == b"DATA\r\n" else b"250 x\r\n")
+                if line == b"DATA\r\n":
+                    await reader.readuntil(b"\r\n.\r\n")
+                    mails[-1] += 1
+                    writer.write(b"250 taken\r\n")
+            writer.close()
+
+        far_end = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = far_end.sockets[0].getsockname()[1]
+        sender = EmailSender(host="127.0.0.1", port=port, from_address=FROM, message_id_domain=DOMAIN)
+        async with far_end, opened(sender):
+            for _ in range(3):
+                await sender.send(make_message(GOOD))
+
+        assert mails == [1, 1, 1]
+
+    async def test_an_idle_connection_is_closed(self, server: SmtpServer) -> None:
+        async with opened(make_sender(server, idle_seconds=0.05)) as sender:
+            await sender.send(make_message(GOOD))
+            (connection,) = sender._kept
+
+            await connection.lost
+
+            assert sender._kept == []
+            await sender.send(make_message(GOOD))
+
+    async def test_a_cancelled_send_closes_the_connection_it_used(self, server: SmtpServer) -> None:
+        async with opened(make_sender(server, connections=1)) as sender:
+            await sender.send(make_message(GOOD))
+            (connection,) = sender._kept
+            sending = asyncio.create_task(sender.send(make_message("silent-dot@example.org")))
+            while not connection.handed_over or sender._kept:
+                await asyncio.sleep(0.005)
+
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+
+            await connection.lost
+            assert sender._kept == []
+
+
+class TestOpening:
+    async def test_refused_connection(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port meanwhile
+            port = taken.getsockname()[1]
+            sender = EmailSender(host="127.0.0.1", port=port, from_address=FROM, message_id_domain=DOMAIN)
+            error = await error_of(sender, GOOD)
+
+        assert (error.code, error.permanent, error.ambiguous) == ("connection_refused", False, False)
+        assert f"127.0.0.1:{port}" in error.message
+
+    async def test_unknown_host(self) -> None:
+        sender = EmailSender(host="no-such-host.invalid", port=25, from_address=FROM, message_id_domain=DOMAIN)
+
+        assert (await error_of(sender, GOOD)).code == "dns_failure"
+
+    async def test_a_stopped_server_is_a_timeout(self, server: SmtpServer) -> None:
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            error = await error_of(make_sender(server, timeout_seconds=0.3), GOOD)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+
+        assert (error.code, error.ambiguous) == ("timeout", False)
+
+    @pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
+    async def test_tls(self, tmp_path: Path, implicit: bool) -> None:
+        certificate = Certificate.make(tmp_path)
+        with SmtpServer(tmp_path, certificate=certificate, implicit_tls=implicit) as server:
+            options: dict[str, Any] = {"use_tls": implicit, "starttls": None if implicit else True}
+            async with opened(make_sender(server, tls_context=certificate.client_context, **options)) as sender:
+                for _ in range(2):
+                    await sender.send(make_message(GOOD))
+            async with opened(make_sender(server, tls_context=ssl.create_default_context(), **options)) as distrustful:
+                error = await error_of(distrustful, GOOD)
+
+            assert (error.code, error.permanent) == ("tls_failure", False)
+            assert len(server.receipts()) == 2
+
+    async def test_starttls_that_is_not_offered_is_refused_when_insisted_on(self, server: SmtpServer) -> None:
+        error = await error_of(make_sender(server, starttls=True), GOOD)
+
+        assert (error.code, error.permanent, error.account) == ("tls_failure", False, True)
+        assert server.receipts() == []
+
+    async def test_login(self, tmp_path: Path) -> None:
+        with SmtpServer(tmp_path, login=("user", "right")) as server:
+            async with opened(make_sender(server, username="user", password="right")) as sender:
+                await sender.send(make_message(GOOD))
+            wrong = await error_of(make_sender(server, username="user", password="wrong"), GOOD)
+            without = await error_of(make_sender(server), GOOD)
+
+        assert (wrong.code, wrong.permanent, wrong.account) == ("smtp_535", False, True)
+        assert (without.code, without.permanent, without.account) == ("smtp_530", False, True)
+        assert "wrong" not in wrong.message.replace("is wrong", "")
+
+    async def test_login_where_the_server_has_none(self, server: SmtpServer) -> None:
+        error = await error_of(make_sender(server, username="user", password="secret"), GOOD)
+
+        assert (error.code, error.permanent, error.account) == ("login_unsupported", False, True)
+
+    def test_a_bad_sender_address_fails_at_construction(self) -> None:
+        with pytest.raises(SendError):
+            EmailSender(host="127.0.0.1", port=25, from_address="nobody", message_id_domain=DOMAIN)
