@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from notifyproj.embedded import ApacheKafka, Postgres, Server, Tansu, Valkey, start_all
+from notifyproj.embedded import ApacheKafka, Postgres, Server, ServerError, Tansu, Valkey, start_all
 
 UNIT = Path(__file__).parent / "unit"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -70,19 +70,28 @@ def pytest_configure(config: pytest.Config) -> None:
     pytest-django reads them before any conftest when pyproject.toml or the environment names a settings module; so
     pyproject.toml names none, and it is named here.
     """
+    from django.conf import settings
+
     if config.option.help or config.option.version:
         return
+    if settings.configured:
+        raise pytest.UsageError(
+            "Unset DJANGO_SETTINGS_MODULE: it makes Django read its settings before the servers run."
+        )
     is_worker = hasattr(config, "workerinput")
     if not is_worker and not config.option.collectonly and not only_unit_tests(config):
-        config.stash[SERVERS] = Servers()
-        config.stash[SERVERS].start()
+        servers = Servers()
+        try:
+            servers.start()
+        except ServerError as error:
+            raise pytest.UsageError(str(error)) from error
+        config.stash[SERVERS] = servers
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)[:8]
     os.environ["REDIS_PREFIX"] = f"test-{run}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}:"
     os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
     os.environ["DJANGO_SETTINGS_MODULE"] = "notifyproj.settings"
-    from django.conf import settings
-
     assert settings.DATABASES  # reads them; pytest-django, whose turn comes next, goes on from there
+    del os.environ["DJANGO_SETTINGS_MODULE"]  # or xdist's workers would inherit it and read the settings too early
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -176,7 +185,7 @@ def service_environment(transactional_db: None, unique_prefix: str, settings: ob
     for setting, value in names.items():
         setattr(settings, setting, value)
     database_url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
-    return {**os.environ, **names, "DATABASE_URL": database_url}
+    return {**os.environ, **names, "DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "notifyproj.settings"}
 
 
 @pytest.fixture

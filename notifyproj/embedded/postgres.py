@@ -73,6 +73,7 @@ class Postgres(Server):
         return [
             *("--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups"),
             *("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"),
+            *("--securebits", "+no_setuid_fixup"),  # or access(2), which initdb asks, would not count the capability
         ]
 
     def prepare(self) -> None:
@@ -99,7 +100,7 @@ class Postgres(Server):
                 check=False,
             )
         if done.returncode != 0:
-            raise ServerError(f"initdb failed with code {done.returncode}. Its log is {self.log_path}.")
+            raise ServerError(self._complaint(f"could not be set up: initdb ended with code {done.returncode}"))
         unfinished.rename(self.data)
 
     def is_serving(self) -> bool:
