@@ -1,4 +1,4 @@
-"""The JSON Schema of a NotificationJob, for producers and for `schemas/notification-job.json`. A document, not a parser.
+"""The JSON Schema of a NotificationJob, for producers and for `schemas/notification-job.json`. It parses nothing.
 
 `deliveries.jobs` decides. The schema takes everything that the parser takes (a test holds them together); it cannot say
 what lies outside of one field: sizes in bytes, duplicate keys, depth, and how the times relate.

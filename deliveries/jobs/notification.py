@@ -83,13 +83,13 @@ def parse_jobs(raw: bytes, *, now: datetime, most: int = MAX_BATCH_JOBS) -> list
     Raises: InvalidJob when the body as a whole cannot be read: no JSON, too big, neither object nor list, a list that
     is empty or too long.
     """
-    items = split_list(raw)
+    items = split_list(raw, most=most)
     if items is None:
         return [_judge(raw, now, "")]
     if not items:
         raise InvalidJob("no_jobs", "the list is empty; send at least one job.")
     if len(items) > most:
-        raise InvalidJob("too_many_jobs", f"the list has {len(items):,} jobs; send at most {most:,} at once.")
+        raise InvalidJob("too_many_jobs", f"the list has more than {most:,} jobs; split it.")
     return [_judge(item, now, f"[{index}]") for index, item in enumerate(items)]
 
 
