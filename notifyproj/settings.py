@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "django_structlog",
     "deliveries",
     "broadcasts",
+    "notifyproj",
     *(["notifyproj.demo"] if DEMO else []),
 ]
 MIDDLEWARE = [

@@ -83,7 +83,10 @@ class Sender:
     """
 
     channel: ClassVar[Channel]
+    keeps_content: ClassVar[bool] = False
+    """Whether the row itself is where the person reads it (the inbox), so that the rendered content is stored there."""
     capacity: int = 1
+    """How many messages may be handed over at once. More than the far end takes at once keeps its connections busy."""
 
     async def open(self) -> None:
         """Prepare for sending on the running event loop. Connects lazily: it must not fail because a provider is away."""

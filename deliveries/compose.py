@@ -1,0 +1,63 @@
+"""A started row and its person become the Message that a sender takes. Chooses address, locale and template; sends nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deliveries.channels import Channel
+from deliveries.lifecycle import ClaimedRow, Person
+from deliveries.rendering import TemplateBook, render, render_inline
+from deliveries.senders.base import Content, Message, SendError
+
+NO_ADDRESS = {Channel.EMAIL: "User has no email", Channel.SMS: "User has no phone number"}
+
+
+def compose(row: ClaimedRow, person: Person, book: TemplateBook) -> tuple[Message, int | None]:
+    """Return the rendered message and the id of the template version it came from (None for a job with its own content).
+
+    Raises: SendError (permanent) `no_contact`, and what rendering raises: deliveries.rendering.RenderError.
+    """
+    content, version_id = _content(row, person, book)
+    message = Message(
+        delivery_id=row.id,
+        job_id=row.job_id,
+        tenant_id=row.tenant_id,
+        user_id=row.user_id,
+        to=address_of(row, person),
+        content=content,
+        attempt=row.attempts + 1,
+        accepted_at=row.accepted_at,
+        priority=row.priority,
+        data=row.data,
+    )
+    return message, version_id
+
+
+def address_of(row: ClaimedRow, person: Person) -> str:
+    """Return where this channel reaches the person. Raises: SendError `no_contact` where it cannot."""
+    match row.channel:
+        case Channel.EMAIL:
+            address = person.email
+        case Channel.SMS:
+            address = person.phone
+        case _:
+            return str(row.user_id)
+    if not address:
+        message = NO_ADDRESS[Channel(row.channel)]
+        raise SendError(
+            "no_contact", message if person.is_known else f"{message}: there is no such contact", permanent=True
+        )
+    return address
+
+
+def _content(row: ClaimedRow, person: Person, book: TemplateBook) -> tuple[Content, int | None]:
+    if row.content is not None:
+        return render_inline(row.content.get("title", ""), row.content.get("body", "")), None
+    locales = [locale for locale in (row.locale, person.locale) if locale]
+    version_id, source = book.find(row.tenant_id, row.template_code, locales)
+    return render(source, _context(row, person)), version_id
+
+
+def _context(row: ClaimedRow, person: Person) -> dict[str, Any]:
+    contact = {"name": person.name, "email": person.email, "locale": person.locale, "attributes": person.attributes}
+    return {**row.data, "data": row.data, "contact": contact}

@@ -1,0 +1,136 @@
+"""The sending process's event loop: claim → start → render → send → finish. Knows capacity and deadlines, no provider and no SQL.
+
+One loop a process owns the kept connections of all senders. Actors call `look`, which takes as many rows as there is room for and
+returns; outcomes are recorded in batches. The loop outlives every hint: while a claim comes back full it goes on by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import structlog
+import uvloop
+from django.conf import settings
+
+from deliveries import database
+from deliveries.channel_run import ChannelRun
+from deliveries.rendering import TemplateBook
+from deliveries.senders.base import Sender
+from deliveries.workers.heartbeat import Heartbeat
+
+log = structlog.get_logger(__name__)
+
+POOL_SIZE = 6
+IDLE_LOOK_SECONDS = 5.0
+SUSPECTS_AT_ONCE = 8
+LOOK_TIMEOUT_SECONDS = 15.0
+
+
+class Dispatcher:
+    """All channels of one process on one event loop in a thread of its own."""
+
+    def __init__(self, senders: Mapping[str, Sender], *, heartbeat: Heartbeat) -> None:
+        self.heartbeat = heartbeat
+        self.runs: dict[str, ChannelRun] = {}
+        self._senders = senders
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run_loop, name="dispatch", daemon=True)
+        self._exclusive = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pool: database.AsyncPool | None = None
+
+    def start(self) -> None:
+        """Start the loop's thread, open the senders and the connection pool. Returns when the loop is ready to take rows."""
+        self._thread.start()
+        self._submit(self._open()).result()
+
+    def look(self, channel: str) -> int:
+        """Claim as many due rows of a channel as there is room for and hand them to the loop; return how many. Callable from any thread."""
+        run = self.runs.get(channel)
+        return self._submit(run.look()).result(LOOK_TIMEOUT_SECONDS) if run is not None else 0
+
+    def look_for_suspects(self) -> int:
+        """Run rows that lost their process before, apart from everything else, and return how many. Waits until they are finished."""
+        return self._submit(self._run_suspects()).result()
+
+    def stop(self) -> None:
+        """Take no more rows, let what is being sent finish within SHUTDOWN_GRACE_SECONDS, record it, and give the rest back."""
+        self._submit(self._close()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _submit(self, coroutine: Any) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    async def _open(self) -> None:
+        self._pool = await database.open_pool(name="sender", size=POOL_SIZE)
+        book = TemplateBook()
+        for channel, sender in self._senders.items():
+            await sender.open()
+            self.runs[channel] = ChannelRun(channel, sender, pool=self._pool, book=book, heartbeat=self.heartbeat)
+            self._tasks += self.runs[channel].start()
+        self._tasks.append(asyncio.create_task(self._keep_looking()))
+        self._watch = self.heartbeat.watch("event loop", thread=self._thread)
+
+    async def _keep_looking(self) -> None:
+        """Look by itself now and then, so that a Redis that is away costs time and nothing else; and show that the loop is alive."""
+        ticks = 0
+        while True:
+            await asyncio.sleep(1.0)
+            self._watch.moved() if any(run.is_moving() for run in self.runs.values()) else self._watch.busy()
+            ticks += 1
+            if ticks % IDLE_LOOK_SECONDS == 0:
+                for run in self.runs.values():
+                    await run.look_quietly()
+
+    async def _run_suspects(self) -> int:
+        """Hold every channel still, run the suspects with nobody beside them, and let the channels go on."""
+        async with self._exclusive:
+            for run in self.runs.values():
+                run.hold()
+            try:
+                for run in self.runs.values():
+                    await run.settled()
+                return sum([await run.run_suspects(limit=SUSPECTS_AT_ONCE) for run in self.runs.values()])
+            finally:
+                for run in self.runs.values():
+                    run.release()
+
+    async def _close(self) -> None:
+        for run in self.runs.values():
+            run.hold()
+        grace = settings.SHUTDOWN_GRACE_SECONDS - 2
+        await asyncio.gather(*(run.drain(within_seconds=grace) for run in self.runs.values()))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for sender in self._senders.values():
+            await sender.close()
+        if self._pool is not None:
+            await self._pool.close()
+
+
+_current: Dispatcher | None = None
+
+
+def boot(*, senders: Mapping[str, Sender], heartbeat: Heartbeat) -> Dispatcher:
+    """Start this process's dispatcher. Called once, in a sending process, after the fork."""
+    global _current
+    _current = Dispatcher(senders, heartbeat=heartbeat)
+    _current.start()
+    return _current
+
+
+def current() -> Dispatcher:
+    """Return this process's dispatcher. Raises: RuntimeError outside a sending process."""
+    if _current is None:
+        raise RuntimeError("No dispatcher here: actors run in the processes that `dramatiq notifyproj.broker` starts")
+    return _current

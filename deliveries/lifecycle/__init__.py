@@ -1,0 +1,42 @@
+"""The only writer of `Delivery.status`: every statement of the state machine (docs/state-machine.md), and nothing else.
+
+    accept.py   jobs → rows                      on Django's connection, inside the caller's transaction
+    claim.py    due rows → a lease               on an event loop's connection
+    start.py    lease → SENDING, attempts + 1    on an event loop's connection
+    finish.py   SENDING → what became of it      on an event loop's connection
+    settle.py   expired, abandoned, cancelled    on Django's connection, by the sweeper
+    lanes.py    pause, resume, cancel, pace      on Django's connection, by staff
+    replay.py   replay and cancel single rows    on Django's connection, by staff
+
+Time is the database's (`statement_timestamp()`). No transaction stays open across a network call.
+"""
+
+from deliveries.lifecycle.accept import Accepted, NewRow, accept
+from deliveries.lifecycle.claim import ClaimedRow, claim, claim_suspects
+from deliveries.lifecycle.finish import Outcome, finish
+from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace
+from deliveries.lifecycle.replay import cancel, replay
+from deliveries.lifecycle.settle import Swept, sweep
+from deliveries.lifecycle.start import Person, give_back, start
+
+__all__ = [
+    "Accepted",
+    "ClaimedRow",
+    "NewRow",
+    "Outcome",
+    "Person",
+    "Swept",
+    "accept",
+    "cancel",
+    "claim",
+    "claim_suspects",
+    "finish",
+    "give_back",
+    "lane_cancel",
+    "lane_pause",
+    "lane_resume",
+    "lane_set_pace",
+    "replay",
+    "start",
+    "sweep",
+]

@@ -1,0 +1,154 @@
+"""Jobs become rows: COPY into a staging table, one ordered insert, and a second statement that tells duplicates apart.
+
+Runs inside the caller's transaction, on Django's connection. What a job means is decided in `deliveries/ingest.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from deliveries.channels import Status
+
+STAGING = """
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_delivery (
+    id bigint NOT NULL,
+    tenant_id bigint NOT NULL, job_id uuid NOT NULL, user_id uuid NOT NULL,
+    channel text NOT NULL, priority smallint NOT NULL, template_code text NOT NULL, locale text NOT NULL, category text NOT NULL,
+    content jsonb, data jsonb NOT NULL, meta jsonb NOT NULL, body_hash bytea NOT NULL, is_test boolean NOT NULL, entrance text NOT NULL,
+    created_at timestamptz NOT NULL, send_after timestamptz, expires_at timestamptz, reason text NOT NULL, error_message text NOT NULL
+) ON COMMIT DELETE ROWS
+"""
+
+# Drawn in arrival order, because ids order what is due at the same moment.
+DRAW_IDS = "SELECT nextval(pg_get_serial_sequence('notification_delivery', 'id')) FROM generate_series(1, %s)"
+
+COPY = """
+COPY staged_delivery (id, tenant_id, job_id, user_id, channel, priority, template_code, locale, category, content, data, meta,
+    body_hash, is_test, entrance, created_at, send_after, expires_at, reason, error_message) FROM STDIN
+"""
+
+# A lane is made the first time that a tenant uses a channel at a priority, and never deleted.
+LANES = """
+INSERT INTO deliveries_lane (tenant_id, channel, priority, source, tokens, paused_by, pause_reason)
+SELECT DISTINCT tenant_id, channel, priority, '', 0, '', '' FROM staged_delivery s
+WHERE reason = '' AND NOT EXISTS (
+    SELECT FROM deliveries_lane l
+    WHERE (l.tenant_id, l.channel, l.priority, l.source) = (s.tenant_id, s.channel, s.priority, ''))
+ORDER BY tenant_id, channel, priority
+ON CONFLICT (tenant_id, channel, priority, source) DO NOTHING
+"""
+
+# Ordered by the unique key, so that two transactions that share jobs wait for each other and never deadlock.
+INSERT = """
+INSERT INTO notification_delivery (
+    id, tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content, data, meta, body_hash,
+    is_test, entrance, created_at, accepted_at, send_after, expires_at, status, next_attempt_at, finished_at, reason, error_message)
+SELECT s.id, s.tenant_id, s.job_id, s.user_id, s.channel, s.priority, l.id, s.template_code, s.locale, s.category, s.content, s.data,
+    s.meta, s.body_hash, s.is_test, s.entrance, s.created_at, statement_timestamp(), s.send_after, s.expires_at, v.status,
+    CASE WHEN v.status = 'PENDING' THEN greatest(s.send_after, statement_timestamp()) END,
+    CASE WHEN v.status <> 'PENDING' THEN statement_timestamp() END,
+    CASE v.status WHEN 'SUPPRESSED' THEN 'opted_out' WHEN 'EXPIRED' THEN 'expired' ELSE s.reason END,
+    CASE v.status WHEN 'SUPPRESSED' THEN 'The person opted out of this channel'
+        WHEN 'EXPIRED' THEN 'expires_at had passed when the job arrived' ELSE s.error_message END
+FROM (SELECT DISTINCT ON (tenant_id, job_id) * FROM staged_delivery ORDER BY tenant_id, job_id, id) s
+LEFT JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (s.tenant_id, s.channel, s.priority, '')
+LEFT JOIN deliveries_contact c ON (c.tenant_id, c.user_id) = (s.tenant_id, s.user_id)
+CROSS JOIN LATERAL (SELECT CASE
+    WHEN s.reason <> '' THEN 'FAILED'
+    WHEN s.expires_at <= statement_timestamp() THEN 'EXPIRED'
+    WHEN s.channel = ANY (c.opted_out) THEN 'SUPPRESSED'
+    ELSE 'PENDING' END AS status) v
+ORDER BY s.tenant_id, s.job_id
+ON CONFLICT (tenant_id, job_id) DO NOTHING
+RETURNING id, status, reason
+"""
+
+# A statement of its own: only its newer snapshot sees rows that another transaction committed while the insert waited for it.
+EXISTING = """
+SELECT s.id, d.id, d.body_hash = s.body_hash, d.status, d.reason
+FROM staged_delivery s JOIN notification_delivery d ON (d.tenant_id, d.job_id) = (s.tenant_id, s.job_id)
+WHERE d.id <> s.id
+"""
+
+DEAD_LETTERS = """
+INSERT INTO deliveries_deadletter (kind, delivery_id, tenant_id, reason, error_message, channel, template_code, failed_at)
+SELECT 'failed', id, tenant_id, reason, error_message, channel, template_code, finished_at
+FROM notification_delivery WHERE id = ANY(%s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """One job resolved to values of the table. `reason` is set when it cannot be sent at all: it becomes FAILED at once."""
+
+    tenant_id: int
+    job_id: UUID
+    user_id: UUID
+    channel: str
+    priority: int
+    template_code: str
+    locale: str
+    category: str
+    content: str | None
+    data: str
+    meta: str
+    body_hash: bytes
+    is_test: bool
+    entrance: str
+    created_at: datetime
+    send_after: datetime | None
+    expires_at: datetime | None
+    reason: str = ""
+    error_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one row. `fate`: `new`, `same` (an equal job was there) or `altered` (the id was there with another body)."""
+
+    fate: str
+    delivery_id: int
+    status: str
+    reason: str
+
+
+def accept(rows: Sequence[NewRow]) -> list[Accepted]:
+    """Store the rows that are new and say of each what became of it, in the order given. Must run inside a transaction.
+
+    Idempotent by (tenant, job_id). Raises: django.db.DataError when Postgres refuses a value; the caller bisects.
+    """
+    if not rows:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(STAGING)
+        cursor.execute(DRAW_IDS, [len(rows)])
+        ids = [row_id for (row_id,) in cursor.fetchall()]
+        with cursor.copy(COPY) as copy:
+            for row_id, row in zip(ids, rows, strict=True):
+                copy.write_row(_copy_values(row_id, row))
+        cursor.execute(LANES)
+        cursor.execute(INSERT)
+        new = {row_id: Accepted("new", row_id, status, reason) for row_id, status, reason in cursor.fetchall()}
+        known: dict[int, Accepted] = {}
+        if len(new) < len(rows):
+            cursor.execute(EXISTING)
+            for staged_id, row_id, is_same, status, reason in cursor.fetchall():
+                known[staged_id] = Accepted("same" if is_same else "altered", row_id, status, reason)
+        failed = [row.delivery_id for row in new.values() if row.status == Status.FAILED]
+        if failed:
+            cursor.execute(DEAD_LETTERS, [failed])
+    return [new.get(row_id) or known[row_id] for row_id in ids]
+
+
+def _copy_values(row_id: int, row: NewRow) -> tuple[Any, ...]:
+    return (
+        row_id, row.tenant_id, row.job_id, row.user_id, row.channel, row.priority, row.template_code, row.locale, row.category,
+        row.content, row.data, row.meta, row.body_hash, row.is_test, row.entrance, row.created_at, row.send_after, row.expires_at,
+        row.reason, row.error_message,
+    )  # fmt: skip

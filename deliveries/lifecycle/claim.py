@@ -1,0 +1,186 @@
+"""Claim: take a lease on rows that are due, fairly between tenants, in order for each person, however many rows wait.
+
+A claim counts no attempt. The shape, its timings and its traps: docs/architecture.md, "Claim".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg import AsyncConnection
+
+# Two int4 keys: this constant names the use, the second is the channel. Claims of one channel take turns; with SKIP LOCKED alone
+# they fight over the same heads and come back short.
+CLAIM_LOCK = 0x6E6F7469
+TAKE_TURN = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
+
+# A person's rows of one channel and priority run one after another, so a claim takes only a few of each.
+MOST_PER_PERSON = 8
+# How many rows a lane may be searched beyond its quota, past rows that cannot be claimed now (their person has one in flight).
+SEARCH_MARGIN = 2000
+PACE_BURST_SECONDS = 2.0
+
+WAITING = "d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL"
+
+COLUMNS = """d.id, d.tenant_id, d.job_id, d.user_id, d.channel, d.priority, d.template_code, d.locale, d.content, d.data, d.attempts,
+    d.is_test, d.accepted_at, d.next_attempt_at, d.lost_leases"""
+
+CLAIM = f"""
+WITH RECURSIVE heads (lane_id) AS (
+    (SELECT d.lane_id FROM notification_delivery d WHERE d.channel = %(channel)s AND {WAITING} ORDER BY d.lane_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.lane_id FROM notification_delivery d
+            WHERE d.channel = %(channel)s AND {WAITING} AND d.lane_id > h.lane_id ORDER BY d.lane_id LIMIT 1)
+    FROM heads h WHERE h.lane_id IS NOT NULL
+), lane AS MATERIALIZED (
+    SELECT l.id, l.tenant_id, l.priority, least(%(limit)s, b.tokens)::int AS allowance
+    FROM heads h JOIN deliveries_lane l ON l.id = h.lane_id
+    CROSS JOIN LATERAL (SELECT CASE WHEN l.pace_per_minute IS NULL THEN %(limit)s ELSE floor(least(
+        greatest(1, l.pace_per_minute / 60.0 * %(burst)s),
+        l.tokens + l.pace_per_minute / 60.0 * extract(epoch FROM statement_timestamp() - coalesce(l.tokens_at, 'epoch'))
+    )) END AS tokens) b
+    WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL
+        AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
+        AND l.priority <= %(lowest_priority)s AND b.tokens >= 1
+        AND (SELECT d.next_attempt_at FROM notification_delivery d WHERE d.channel = %(channel)s AND d.lane_id = l.id AND {WAITING}
+             ORDER BY d.next_attempt_at LIMIT 1) <= statement_timestamp()
+), share AS MATERIALIZED (
+    SELECT ceil(%(limit)s::numeric / greatest(1, count(DISTINCT tenant_id)))::int AS rows FROM lane
+), tenant AS MATERIALIZED (
+    SELECT l.tenant_id, least(sum(c.due), s.rows)::int AS due, s.rows AS share
+    FROM lane l CROSS JOIN share s CROSS JOIN LATERAL (SELECT count(*) AS due FROM (
+        SELECT FROM notification_delivery d WHERE d.channel = %(channel)s AND d.lane_id = l.id AND {WAITING}
+            AND d.next_attempt_at <= statement_timestamp()
+        ORDER BY d.next_attempt_at, d.id LIMIT least(s.rows, l.allowance)) bounded) c
+    GROUP BY l.tenant_id, s.rows
+), quota AS MATERIALIZED (
+    SELECT tenant_id, CASE WHEN due < share THEN due ELSE due + ceil(
+        (%(limit)s - sum(due) OVER ())::numeric / greatest(1, count(*) FILTER (WHERE due >= share) OVER ()))::int END AS rows, share
+    FROM tenant
+), candidate AS (
+    SELECT p.*, l.tenant_id, l.priority, q.rows AS quota, q.share, row_number() OVER (
+        PARTITION BY l.tenant_id, l.priority, p.user_id ORDER BY p.next_attempt_at, p.id) AS of_person
+    FROM lane l JOIN quota q ON q.tenant_id = l.tenant_id
+    CROSS JOIN LATERAL (
+        SELECT w.id, w.next_attempt_at, w.user_id FROM (
+            SELECT d.id, d.next_attempt_at, d.user_id, d.expires_at, d.lost_leases FROM notification_delivery d
+            WHERE d.channel = %(channel)s AND d.lane_id = l.id AND {WAITING} AND d.next_attempt_at <= statement_timestamp()
+            ORDER BY d.next_attempt_at, d.id LIMIT q.rows + %(margin)s) w
+        WHERE (w.expires_at IS NULL OR w.expires_at > statement_timestamp()) AND w.lost_leases = 0
+            AND NOT EXISTS (SELECT FROM notification_delivery f
+                WHERE f.user_id = w.user_id AND f.channel = %(channel)s AND f.priority = l.priority AND f.tenant_id = l.tenant_id
+                    AND f.lease_expires_at IS NOT NULL)
+        ORDER BY w.next_attempt_at, w.id LIMIT least(q.rows, l.allowance)) p
+), ranked AS (
+    SELECT id, next_attempt_at, priority, quota, share,
+        row_number() OVER (PARTITION BY tenant_id ORDER BY priority, next_attempt_at, id) AS place
+    FROM candidate WHERE of_person <= %(most_per_person)s
+), picked AS (
+    SELECT id FROM ranked WHERE place <= quota ORDER BY place > share, priority, next_attempt_at, id LIMIT %(limit)s
+), locked AS (
+    SELECT d.id FROM notification_delivery d JOIN picked USING (id)
+    WHERE {WAITING} AND d.next_attempt_at <= statement_timestamp() AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
+    ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED
+), claimed AS (
+    UPDATE notification_delivery d SET lease_token = %(token)s, claims = claims + 1,
+        lease_expires_at = statement_timestamp() + %(lease)s * interval '1 second'
+    FROM locked WHERE d.id = locked.id
+    RETURNING {COLUMNS}, d.lane_id
+), paid AS (
+    UPDATE deliveries_lane l SET tokens_at = statement_timestamp(), tokens = least(
+            greatest(1, l.pace_per_minute / 60.0 * %(burst)s),
+            l.tokens + l.pace_per_minute / 60.0 * extract(epoch FROM statement_timestamp() - coalesce(l.tokens_at, 'epoch'))
+        ) - taken.rows
+    FROM (SELECT lane_id, count(*) AS rows FROM claimed GROUP BY lane_id) taken
+    WHERE l.id = taken.lane_id AND l.pace_per_minute IS NOT NULL
+)
+SELECT {COLUMNS} FROM claimed d ORDER BY d.priority, d.next_attempt_at, d.id
+"""
+
+# Rows whose process died while they were being sent run apart from the rest, the oldest loss first: alone from the second loss on.
+CLAIM_SUSPECTS = f"""
+WITH suspect AS (
+    SELECT d.id, d.lost_leases, row_number() OVER (ORDER BY d.next_attempt_at, d.id) AS place,
+        first_value(d.lost_leases) OVER (ORDER BY d.next_attempt_at, d.id) AS first_losses
+    FROM notification_delivery d JOIN deliveries_lane l ON l.id = d.lane_id
+    WHERE d.channel = ANY (%(channels)s) AND d.lost_leases > 0 AND {WAITING} AND d.next_attempt_at <= statement_timestamp()
+        AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
+        AND l.paused_at IS NULL AND l.cancelled_at IS NULL
+), locked AS (
+    SELECT d.id FROM notification_delivery d JOIN suspect s USING (id)
+    WHERE {WAITING} AND (s.place = 1 OR (s.first_losses = 1 AND s.lost_leases = 1 AND s.place <= %(limit)s))
+    ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED
+)
+UPDATE notification_delivery d SET lease_token = %(token)s, claims = claims + 1,
+    lease_expires_at = statement_timestamp() + %(lease)s * interval '1 second'
+FROM locked WHERE d.id = locked.id
+RETURNING {COLUMNS}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRow:
+    """One leased row: what dispatch needs to start, render and send it. `lease_token` guards everything that follows."""
+
+    id: int
+    tenant_id: int
+    job_id: UUID
+    user_id: UUID
+    channel: str
+    priority: int
+    template_code: str
+    locale: str
+    content: dict[str, str] | None
+    data: dict[str, Any]
+    attempts: int
+    is_test: bool
+    accepted_at: datetime
+    due_at: datetime
+    lost_leases: int
+    lease_token: UUID
+
+
+async def claim(
+    connection: AsyncConnection[tuple[Any, ...]],
+    *,
+    channel: str,
+    limit: int,
+    lease_seconds: float,
+    lowest_priority: int = 2,
+) -> list[ClaimedRow]:
+    """Lease up to `limit` due rows of one channel and return them by priority, due time and id.
+
+    Tenants share the claim evenly; what one leaves over goes to the others. `lowest_priority=0` claims high priority only.
+    A row whose person has one in flight on that channel and priority is passed over. Raises: psycopg.OperationalError.
+    """
+    token = uuid4()
+    async with connection.transaction():
+        await connection.execute(TAKE_TURN, (CLAIM_LOCK, channel))
+        cursor = await connection.execute(
+            CLAIM,
+            {
+                "channel": channel,
+                "limit": limit,
+                "token": token,
+                "lease": lease_seconds,
+                "lowest_priority": lowest_priority,
+                "burst": PACE_BURST_SECONDS,
+                "margin": SEARCH_MARGIN,
+                "most_per_person": MOST_PER_PERSON,
+            },
+        )
+        return [ClaimedRow(*values, token) for values in await cursor.fetchall()]
+
+
+async def claim_suspects(
+    connection: AsyncConnection[tuple[Any, ...]], *, channels: list[str], limit: int, lease_seconds: float
+) -> list[ClaimedRow]:
+    """Lease rows whose process died with them before: up to `limit` first offenders, or one that lost more than one lease."""
+    token = uuid4()
+    cursor = await connection.execute(
+        CLAIM_SUSPECTS, {"channels": channels, "limit": limit, "token": token, "lease": lease_seconds}
+    )
+    return [ClaimedRow(*values, token) for values in await cursor.fetchall()]

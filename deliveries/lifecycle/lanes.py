@@ -1,0 +1,32 @@
+"""Lanes: one UPDATE steers every row that waits there, effective at the next claim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db.models.functions import Now
+
+from deliveries.models import Lane
+
+
+def lane_pause(*, lane_ids: Sequence[int], by: str, reason: str) -> int:
+    """Hold lanes: what waits there stays and costs no attempt. Returns how many were not held before. Idempotent."""
+    return Lane.objects.filter(id__in=lane_ids, paused_at=None).update(
+        paused_at=Now(), paused_by=by[:150], pause_reason=reason[:300]
+    )
+
+
+def lane_resume(*, lane_ids: Sequence[int]) -> int:
+    """Let held lanes go on, from an empty token bucket, so that nothing bursts. Returns how many were held. Idempotent."""
+    held = Lane.objects.filter(id__in=lane_ids, paused_at__isnull=False)
+    return held.update(paused_at=None, paused_by="", pause_reason="", tokens=0, tokens_at=Now())
+
+
+def lane_cancel(*, lane_ids: Sequence[int]) -> int:
+    """Cancel everything that waits in lanes, now and later. The sweeper settles the rows in chunks. Cannot be undone. Idempotent."""
+    return Lane.objects.filter(id__in=lane_ids, cancelled_at=None).update(cancelled_at=Now())
+
+
+def lane_set_pace(*, lane_ids: Sequence[int], pace_per_minute: int | None) -> int:
+    """Set how many rows a minute lanes may send; None: as fast as the channel goes. Returns how many lanes there are."""
+    return Lane.objects.filter(id__in=lane_ids).update(pace_per_minute=pace_per_minute, tokens=0, tokens_at=Now())

@@ -1,0 +1,62 @@
+"""Replay and cancel: what staff may do to single rows. A replay never touches the old row: it makes a new one that points at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import connection, transaction
+
+REPLAY_LANES = """
+INSERT INTO deliveries_lane (tenant_id, channel, priority, source, pace_per_minute, tokens, paused_by, pause_reason)
+SELECT DISTINCT tenant_id, channel, priority, %(source)s, %(pace)s::int, 0, '', ''
+FROM notification_delivery WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL
+ORDER BY tenant_id, channel, priority
+ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute = excluded.pace_per_minute
+"""
+
+# An expiry that has passed would settle the new row at once, so the caller leaves those out ("too late").
+REPLAY = """
+INSERT INTO notification_delivery (tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content,
+    data, meta, body_hash, is_test, entrance, replay_of_id, created_at, accepted_at, expires_at, status, next_attempt_at)
+SELECT d.tenant_id, gen_random_uuid(), d.user_id, d.channel, d.priority, l.id, d.template_code, d.locale, d.category, d.content, d.data,
+    d.meta, d.body_hash, d.is_test, 'replay:' || %(by)s, d.id, d.created_at, statement_timestamp(), d.expires_at, 'PENDING',
+    statement_timestamp()
+FROM notification_delivery d
+JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (d.tenant_id, d.channel, d.priority, %(source)s)
+WHERE d.id = ANY (%(ids)s) AND d.status IN ('SENT', 'FAILED', 'EXPIRED', 'SUPPRESSED', 'CANCELLED')
+    AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
+ORDER BY d.id
+RETURNING replay_of_id, job_id
+"""
+
+CANCEL = """
+UPDATE notification_delivery d SET status = 'CANCELLED', reason = 'cancelled', error_message = 'Cancelled by ' || %(by)s,
+    finished_at = statement_timestamp(), next_attempt_at = NULL
+FROM (SELECT id FROM notification_delivery WHERE id = ANY (%(ids)s) AND tenant_id = %(tenant)s AND lease_expires_at IS NULL
+        AND status IN ('PENDING', 'RETRYING') ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) waiting
+WHERE d.id = waiting.id
+"""
+
+
+def replay(
+    *, delivery_ids: Sequence[int], by: str, source: str = "", pace_per_minute: int | None = None
+) -> dict[int, UUID]:
+    """Make a new delivery of each finished one and return the new job ids by old delivery id. One transaction.
+
+    The old row keeps its status; the new one has its own job_id (so its own Message-ID) and `replay_of`. Rows that are still open or
+    whose expiry has passed are left out. `source` names the lane, `pace_per_minute` sets its speed (only with a source of its own).
+    Not idempotent: the caller makes sure, by a conditional update in the same transaction, that one click is one replay.
+    """
+    values = {"ids": list(delivery_ids), "by": by[:150], "source": source, "pace": pace_per_minute if source else None}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(REPLAY_LANES, values)
+        cursor.execute(REPLAY, values)
+        return dict(cursor.fetchall())
+
+
+def cancel(*, tenant_id: int, delivery_ids: Sequence[int], by: str) -> int:
+    """Cancel waiting rows of one tenant and return how many were. What is being sent at this moment is not touched. Idempotent."""
+    with connection.cursor() as cursor:
+        cursor.execute(CANCEL, {"ids": list(delivery_ids), "tenant": tenant_id, "by": by[:150]})
+        return int(cursor.rowcount)

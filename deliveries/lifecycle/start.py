@@ -1,0 +1,112 @@
+"""Start: mark SENDING and count the attempt, for rows that are about to touch the wire; and give back what will not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from deliveries.lifecycle.claim import ClaimedRow
+
+# `attempts` comes from the claim, so the same start sent twice (its answer was lost with the connection) counts once.
+BATCH = """
+WITH batch AS (
+    SELECT d.id, asked.attempts, coalesce(c.name, '') AS name, coalesce(c.email, '') AS email, coalesce(c.phone, '') AS phone,
+        coalesce(c.locale, '') AS locale, c.attributes, c.id IS NOT NULL AS has_contact,
+        CASE
+            WHEN d.expires_at <= statement_timestamp() THEN 'expired'
+            WHEN l.cancelled_at IS NOT NULL THEN 'cancelled'
+            WHEN d.channel = ANY (c.opted_out) THEN 'opted_out'
+            WHEN %(only_to)s::text[] IS NOT NULL AND NOT coalesce(
+                %(only_to)s::text[] && ARRAY[lower(c.email), c.phone, d.user_id::text, '@' || split_part(lower(c.email), '@', 2)], false)
+                THEN 'not_on_send_only_list'
+            WHEN l.paused_at IS NOT NULL OR d.lease_expires_at < statement_timestamp() + %(deadline)s * interval '1 second' THEN 'held'
+            ELSE ''
+        END AS refusal
+    FROM unnest(%(ids)s::bigint[], %(tokens)s::uuid[], %(attempts)s::smallint[]) AS asked (id, token, attempts)
+    JOIN notification_delivery d ON d.id = asked.id AND d.lease_token = asked.token AND d.attempts <= asked.attempts + 1
+    JOIN deliveries_lane l ON l.id = d.lane_id
+    LEFT JOIN deliveries_contact c ON c.tenant_id = d.tenant_id AND c.user_id = d.user_id
+)
+"""
+
+START = f"""{BATCH}
+UPDATE notification_delivery d SET status = 'SENDING', attempts = b.attempts + 1, started_at = statement_timestamp()
+FROM batch b JOIN unnest(%(ids)s::bigint[], %(tokens)s::uuid[]) AS mine (id, token) ON mine.id = b.id
+WHERE d.id = b.id AND b.refusal = '' AND d.lease_token = mine.token AND d.attempts <= b.attempts + 1
+RETURNING d.id, b.name, b.email, b.phone, b.locale, b.attributes, b.has_contact
+"""
+
+# What was not started: settled where it is over, otherwise given back with nothing counted against it.
+REFUSE = f"""{BATCH}
+UPDATE notification_delivery d SET
+    status = CASE b.refusal WHEN 'expired' THEN 'EXPIRED' WHEN 'cancelled' THEN 'CANCELLED' WHEN 'held' THEN d.status ELSE 'SUPPRESSED' END,
+    reason = CASE b.refusal WHEN 'held' THEN d.reason ELSE b.refusal END,
+    error_message = CASE b.refusal
+        WHEN 'expired' THEN 'expires_at passed before it could be sent'
+        WHEN 'cancelled' THEN 'Cancelled by staff'
+        WHEN 'opted_out' THEN 'The person opted out of this channel'
+        WHEN 'not_on_send_only_list' THEN 'SEND_ONLY_TO does not list this person''s address'
+        ELSE d.error_message END,
+    finished_at = CASE WHEN b.refusal <> 'held' THEN statement_timestamp() END,
+    next_attempt_at = CASE WHEN b.refusal = 'held' THEN d.next_attempt_at END,
+    lease_token = NULL, lease_expires_at = NULL, claims = greatest(0, d.claims - 1)
+FROM batch b
+WHERE d.id = b.id AND b.refusal NOT IN ('') AND d.status IN ('PENDING', 'RETRYING') AND d.lease_token = ANY (%(tokens)s::uuid[])
+RETURNING d.id, d.status
+"""
+
+GIVE_BACK = """
+UPDATE notification_delivery d SET lease_token = NULL, lease_expires_at = NULL, claims = greatest(0, claims - 1)
+FROM unnest(%(ids)s::bigint[], %(tokens)s::uuid[]) AS mine (id, token)
+WHERE d.id = mine.id AND d.lease_token = mine.token AND d.status IN ('PENDING', 'RETRYING')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who a started row is for, as the contact stood at that moment. `is_known` is false where there is no such contact."""
+
+    name: str
+    email: str
+    phone: str
+    locale: str
+    attributes: dict[str, Any]
+    is_known: bool
+
+
+async def start(
+    connection: AsyncConnection[tuple[Any, ...]],
+    *,
+    rows: Sequence[ClaimedRow],
+    deadline_seconds: float,
+    only_to: Sequence[str] | None,
+) -> dict[int, Person]:
+    """Mark rows SENDING, each with one attempt more, and return the person of each that may be sent now, by delivery id.
+
+    A row is not started when its lease is not ours or too short for a send, it expired, its lane is held or cancelled, the person
+    opted out, or `only_to` leaves them out: it is settled or given back, and missing from the result. Idempotent for the same claim,
+    so it may be repeated after a lost connection. One transaction a statement. Raises: psycopg.OperationalError.
+    """
+    asked = {
+        "ids": [row.id for row in rows],
+        "tokens": [row.lease_token for row in rows],
+        "attempts": [row.attempts for row in rows],
+        "deadline": deadline_seconds,
+        "only_to": list(only_to) if only_to else None,
+    }
+    cursor = await connection.execute(START, asked)
+    started = {values[0]: Person(*values[1:5], values[5] or {}, values[6]) for values in await cursor.fetchall()}
+    if len(started) < len(rows):
+        await connection.execute(REFUSE, asked)
+    return started
+
+
+async def give_back(connection: AsyncConnection[tuple[Any, ...]], *, rows: Sequence[ClaimedRow]) -> None:
+    """Return leased rows that were never started, with nothing counted against them. Idempotent."""
+    if rows:
+        await connection.execute(
+            GIVE_BACK, {"ids": [row.id for row in rows], "tokens": [row.lease_token for row in rows]}
+        )

@@ -1,0 +1,227 @@
+"""The Kafka poll loop: fetch → parse → ingest → commit offsets → hint. One transaction a poll; offsets only after its commit.
+
+When the database is away the batch is kept, the partitions are paused and polling goes on, so that the group keeps its members; nothing
+of that ever reaches the dead letters. What a record means is `deliveries/jobs`, what it becomes is `deliveries/ingest.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from deliveries import hints, ingest, rejects
+from deliveries.channels import Status
+from deliveries.jobs import InvalidJob, NotificationJob, parse_job, parse_simple
+from deliveries.workers.heartbeat import Heartbeat
+
+log = structlog.get_logger(__name__)
+
+POLL_MS = 200
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
+
+
+@dataclass(slots=True)
+class Batch:
+    """One poll's records, by partition, and what parsing made of them."""
+
+    records: dict[TopicPartition, list[Any]]
+    incoming: dict[TopicPartition, list[tuple[Any, NotificationJob]]] = field(default_factory=lambda: defaultdict(list))
+    rejected: list[rejects.Reject] = field(default_factory=list)
+    tombstones: dict[TopicPartition, int] = field(default_factory=lambda: defaultdict(int))
+
+    def next_offsets(self) -> dict[TopicPartition, int]:
+        return {partition: records[-1].offset + 1 for partition, records in self.records.items() if records}
+
+    def forget(self, partitions: Sequence[TopicPartition]) -> None:
+        """Drop what belongs to partitions that are another consumer's now: it reads them from the last commit."""
+        for partition in partitions:
+            self.records.pop(partition, None)
+            self.incoming.pop(partition, None)
+            self.tombstones.pop(partition, None)
+        self.rejected = [r for r in self.rejected if TopicPartition(r.topic, r.partition) in self.records]
+
+
+class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Reads one topic until told to stop. Any number may run in one consumer group."""
+
+    def __init__(self, consumer: KafkaConsumer, *, topic: str, heartbeat: Heartbeat) -> None:
+        self.consumer = consumer
+        self.topic = topic
+        self.heartbeat = heartbeat
+        self.stopping = False
+        self._held: Batch | None = None
+        self._held_since = 0.0
+        self._failures = 0
+        self._watch = heartbeat.watch("poll loop")
+
+    def run(self) -> None:
+        """Poll until `stop` is called; then commit nothing more and leave the group. Raises: what is neither Kafka's nor the database's."""
+        self.consumer.subscribe([self.topic], listener=self)
+        while not self.stopping:
+            self._turn()
+        self.consumer.close()
+        connection.close()
+
+    def stop(self) -> None:
+        """Finish the turn under way and end. What is not committed is read again by whoever gets the partition."""
+        self.stopping = True
+
+    def _turn(self) -> None:
+        try:
+            polled = self.consumer.poll(timeout_ms=POLL_MS, max_records=settings.OUTBOX_BATCH_SIZE)
+        except KafkaError as error:
+            log.warning("Kafka away", servers=settings.KAFKA_BOOTSTRAP_SERVERS, error=str(error), help="check KAFKA_BOOTSTRAP_SERVERS")
+            time.sleep(RETRY_SECONDS[0])
+            return
+        if polled:
+            # While a batch is held every partition is paused, so nothing new can come on top of it; a partition that was assigned
+            # meanwhile is the exception, and its records wait their turn behind the held ones.
+            batch = read(polled)
+            self._held = batch if self._held is None else _join(self._held, batch)
+        if self._held is None:
+            self._watch.idle()
+            return
+        self._watch.busy()
+        if self._failures and time.monotonic() - self._held_since < RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]:
+            return
+        self._store_held()
+
+    def _store_held(self) -> None:
+        batch = self._held
+        assert batch is not None  # noqa: S101 (the caller looked)
+        began = time.monotonic()
+        try:
+            channels = store(batch)
+        except (OperationalError, InterfaceError) as error:
+            self._failures += 1
+            self._held_since = time.monotonic()
+            self.consumer.pause(*self.consumer.assignment())
+            connection.close()
+            log.warning("database away, holding the batch", failures=self._failures, error=str(error).splitlines()[0] if str(error) else "")
+            return
+        self._held = None
+        if self._failures:
+            self._failures = 0
+            self.consumer.resume(*self.consumer.paused())
+            log.info("database is back")
+        self._commit(batch.next_offsets())
+        if channels:
+            hints.hint(channels)
+        self._watch.moved()
+        count = sum(len(records) for records in batch.records.values())
+        self.heartbeat.count(
+            consumed=count, failed=len(batch.rejected), processing_ms=(time.monotonic() - began) * 1000, processed=count
+        )
+
+    def _commit(self, offsets: dict[TopicPartition, int]) -> None:
+        """Commit next offsets explicitly. One that fails is made good by the next, or the records are read again and found stored."""
+        mine = self.consumer.assignment()
+        explicit = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items() if partition in mine}
+        try:
+            if explicit:
+                self.consumer.commit(explicit)
+        except (CommitFailedError, RebalanceInProgressError, KafkaError) as error:
+            log.warning("offsets not committed", topic=self.topic, error=str(error), help="the records are read again and dropped as known")
+
+    # --- ConsumerRebalanceListener ---
+
+    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        """Drop what is held of partitions that go to another consumer."""
+        if self._held is not None:
+            self._held.forget(revoked)
+            if not self._held.records:
+                self._held = None
+                self._failures = 0
+
+    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """Check where each new partition begins: records between the last one stored and that place were read by nobody."""
+        if self._failures:
+            self.consumer.pause(*assigned)
+
+
+def read(polled: dict[TopicPartition, list[Any]]) -> Batch:
+    """Parse every record of a poll. A record that cannot be read becomes a reject and harms no other."""
+    now = datetime.now(UTC)
+    oldest_ms = (now - timedelta(days=settings.RETENTION_DAYS)).timestamp() * 1000
+    batch = Batch(records=dict(polled))
+    for partition, records in polled.items():
+        for record in records:
+            if record.value is None:
+                batch.tombstones[partition] += 1
+                continue
+            try:
+                if 0 <= record.timestamp < oldest_ms:
+                    raise _too_old(record.timestamp)
+                for job in _parse(record, now):
+                    batch.incoming[partition].append((record, job))
+            except InvalidJob as invalid:
+                batch.rejected.append(rejects.reject(record, invalid.reason, invalid.dlq_message))
+    return batch
+
+
+def store(batch: Batch) -> set[str]:
+    """Store a batch with its rejects, receipts and positions in one transaction; return the channels that have new work.
+
+    Idempotent: a batch read twice changes nothing. Raises: OperationalError, InterfaceError when the database is away.
+    """
+    channels: set[str] = set()
+    rejected = list(batch.rejected)
+    with transaction.atomic():
+        fresh = rejects.lock_positions(sorted(batch.records))
+        for partition in sorted(batch.records):
+            entries = batch.incoming.get(partition, [])
+            entrance = f"kafka:{partition.topic}/{partition.partition}"
+            incoming = [ingest.Incoming(job, f"{entrance}@{record.offset}") for record, job in entries]
+            # Receipts count a record once, however often it is read.
+            counted = [record.offset >= fresh[partition] for record, _job in entries]
+            for (record, job), verdict in zip(entries, ingest.ingest(incoming, entrance=entrance, counted=counted), strict=True):
+                if verdict.kind in ("rejected", "conflict"):
+                    rejected.append(rejects.reject(record, verdict.reason, verdict.message))
+                elif verdict.kind == "accepted" and verdict.status == Status.PENDING:
+                    channels.add(job.channel)
+        rejects.store(rejected)
+        rejects.move_positions(batch.next_offsets(), fresh, batch.records, rejected, batch.tombstones)
+    return channels
+
+
+def _parse(record: Any, now: datetime) -> list[NotificationJob]:
+    if record.topic == settings.KAFKA_SIMPLE_TOPIC:
+        return parse_simple(
+            record.value,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            now=now,
+        )
+    return [parse_job(record.value, now=now)]
+
+
+def _too_old(timestamp_ms: int) -> InvalidJob:
+    at = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    return InvalidJob(
+        "too_old", f"the record is from {at:%Y-%m-%d}, older than the {settings.RETENTION_DAYS} days that rows are kept (RETENTION_DAYS)."
+    )
+
+
+def _join(held: Batch, later: Batch) -> Batch:
+    for partition, records in later.records.items():
+        held.records.setdefault(partition, []).extend(records)
+        held.incoming[partition].extend(later.incoming.get(partition, []))
+        held.tombstones[partition] += later.tombstones.get(partition, 0)
+    held.rejected.extend(later.rejected)
+    return held
+
+
+Stop = Callable[[], None]
