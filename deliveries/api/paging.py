@@ -12,6 +12,7 @@ import re
 from typing import Any, Final, TypeVar
 
 from django.db.models import Model, QuerySet
+from rest_framework import serializers
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -52,7 +53,7 @@ class KeysetPagination(BasePagination):
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Describe the answer for OpenAPI."""
-        address = {"type": "string", "format": "uri", "nullable": True}
+        address = {"type": ["string", "null"], "format": "uri"}
         return {
             "type": "object",
             "required": ["next", "previous", "results"],
@@ -82,6 +83,14 @@ class KeysetPagination(BasePagination):
 
     def _beside(self, side: str, row: Model) -> str:
         return replace_query_param(self.address, "cursor", write_cursor(side, row.pk))
+
+
+def refuse_unknown_parameters(request: Request, query: type[serializers.Serializer[Any]] | None = None) -> None:
+    """Refuse a parameter that nobody reads: a mistyped filter must not answer with everything. Raises: ApiError 400."""
+    known = {"cursor", "limit", "tenant", *(query().fields if query else ())}
+    if unknown := sorted(set(request.query_params) - known):
+        detail = f"There is no parameter {unknown[0]!r}. There are: {', '.join(sorted(known))}."
+        raise ApiError(400, "unknown_parameter", detail)
 
 
 def write_cursor(side: str, row_id: int) -> str:
