@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from typing import ClassVar
 
 from deliveries.channels import Channel
@@ -47,7 +46,8 @@ class EmailSender(Sender):
         timeout_seconds: float = 20.0,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        self.capacity = connections
+        # Twice what is under way at once: while one mail is acknowledged, the next is ready for its connection.
+        self.capacity = 2 * connections
         self.timeout_seconds = timeout_seconds
         self.idle_seconds = idle_seconds
         self._mails = MailWriter(from_address=from_address, message_id_domain=message_id_domain)
@@ -76,33 +76,30 @@ class EmailSender(Sender):
         """
         recipient = envelope_address(message.to)
         mail = self._mails.write(job_id=message.job_id, to=recipient, content=message.content, headers=message.headers)
-        transfer = _Transfer(recipient, mail)
-        try:
-            async with asyncio.timeout(self.timeout_seconds), self._turn:
-                await self._carry(transfer)
-        except TimeoutError as error:
-            handed_over = transfer.connection is not None and transfer.connection.handed_over
-            code, what = (
-                ("timeout_after_data", "has the mail but") if handed_over else ("timeout", "has not the mail and")
-            )
-            raise self._broken(code, f"{what} gave no answer within {self.timeout_seconds:g} s", handed_over) from error
+        async with self._turn:
+            await self._carry(recipient, mail)
         return Receipt(self._endpoint.provider, self._mails.message_id(message.job_id))
 
-    async def _carry(self, transfer: _Transfer) -> None:
+    async def _carry(self, recipient: str, mail: bytes) -> None:
+        deadline = asyncio.get_running_loop().time() + self.timeout_seconds
         connection = self._take_kept()
-        if connection is not None and await self._carry_on(connection, transfer):
+        if connection is not None and await self._carry_on(connection, recipient, mail, deadline):
             return
-        if not await self._carry_on(await connect(self._endpoint), transfer):
+        try:
+            async with asyncio.timeout_at(deadline):
+                connection = await connect(self._endpoint)
+        except TimeoutError as error:
+            raise self._too_late(handed_over=False) from error
+        if not await self._carry_on(connection, recipient, mail, deadline):
             raise self._broken("disconnected", "closed the connection before it had the mail", ambiguous=False)
 
-    async def _carry_on(self, connection: SmtpConnection, transfer: _Transfer) -> bool:
+    async def _carry_on(self, connection: SmtpConnection, recipient: str, mail: bytes, deadline: float) -> bool:
         """Try one connection. False means that it was dead, and that the mail has certainly not left."""
-        transfer.connection = connection
+        sender = self._mails.from_address
         try:
-            await connection.transact(sender=self._mails.from_address, recipient=transfer.recipient, data=transfer.data)
+            await connection.transact(sender=sender, recipient=recipient, data=mail, deadline=deadline)
         except Refused as refused:
-            gone = refused.reply.code == CLOSING_REPLY or refused.verb == "RSET"
-            if not gone:
+            if refused.reply.code != CLOSING_REPLY and refused.verb != "RSET":
                 self._keep(connection)
             else:
                 connection.abort()
@@ -110,7 +107,8 @@ class EmailSender(Sender):
                     return False
             raise refusal(self._endpoint, refused.verb, refused.reply) from refused
         except Dropped as dropped:
-            connection.abort()
+            if connection.expired:
+                raise self._too_late(handed_over=connection.handed_over) from dropped
             if connection.handed_over:
                 what = "closed the connection after the mail, without saying whether it took it"
                 raise self._broken("dropped_after_data", what, ambiguous=True) from dropped
@@ -121,7 +119,11 @@ class EmailSender(Sender):
         self._keep(connection)
         return True
 
-    def _broken(self, code: str, what: str, ambiguous: bool) -> SendError:
+    def _too_late(self, *, handed_over: bool) -> SendError:
+        code, what = ("timeout_after_data", "has the mail but") if handed_over else ("timeout", "has not the mail and")
+        return self._broken(code, f"{what} gave no answer within {self.timeout_seconds:g} s", ambiguous=handed_over)
+
+    def _broken(self, code: str, what: str, *, ambiguous: bool) -> SendError:
         provider = self._endpoint.provider
         return SendError(code, f"{provider} {what}.", provider=provider, ambiguous=ambiguous)
 
@@ -169,12 +171,3 @@ class EmailSender(Sender):
             for connection in kept:
                 if connection.lost in late:
                     connection.abort()
-
-
-@dataclass(slots=True)
-class _Transfer:
-    """A mail under way, and the connection that carries it now."""
-
-    recipient: str
-    data: bytes
-    connection: SmtpConnection | None = None
