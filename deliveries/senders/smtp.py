@@ -27,7 +27,7 @@ ACCOUNT_REPLIES = frozenset({530, 534, 535, 538})
 """The server refuses us, whatever the mail: no login, a wrong one, a weak one, one without encryption (RFC 4954)."""
 CLOSING_REPLY = 421
 _DONE, _GO_AHEAD = b"23"
-_ENVELOPE = (("MAIL", _DONE), ("RCPT", _DONE), ("DATA", _GO_AHEAD))
+_ENVELOPE: tuple[tuple[str, int], ...] = (("MAIL", _DONE), ("RCPT", _DONE), ("DATA", _GO_AHEAD))
 _ENVELOPE_AFTER_RESET = (("RSET", _DONE), *_ENVELOPE)
 
 _CONNECT_FAULTS: tuple[tuple[type[BaseException], str, str], ...] = (

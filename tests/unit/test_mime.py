@@ -29,7 +29,7 @@ def write(content: Content, **headers: str) -> bytes:
 
 
 def parse(mail: bytes) -> EmailMessage:
-    parsed = cast(EmailMessage, email.message_from_bytes(mail, policy=email.policy.default))
+    parsed = email.message_from_bytes(mail, policy=email.policy.default)
     assert not any(part.defects for part in parsed.walk())
     return parsed
 
