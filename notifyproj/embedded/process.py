@@ -128,10 +128,18 @@ class Server:
         return self
 
     def launch(self) -> None:
-        """Start the process without waiting for it. Does nothing to one that runs."""
+        """Start the process without waiting for it. Does nothing to one that runs.
+
+        Raises ServerError when another process listens on its port, which would answer in its place.
+        """
         if self.is_running:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.log_path.touch()
+        if is_listening(self.port):
+            if not self._may_move:
+                raise ServerError(self._complaint("cannot start: another process listens there"))
+            self._port = None
         if not self._has_served:
             self.prepare()
         with self.log_path.open("ab") as log:
@@ -150,8 +158,8 @@ class Server:
     def wait_until_serving(self) -> None:
         """Return when a client would be served. Raises ServerError with the log's last lines when that doesn't happen.
 
-        An address in use is tried again: on another port at the first start, on the same one at a restart, where it is
-        the old connections' TIME_WAIT that some servers don't bind over.
+        An address in use is tried again: at the first start on another port, unless one was asked for; else on the same,
+        where old connections in TIME_WAIT may be all that stands in the way of a server that doesn't bind over them.
         """
         deadline = time.monotonic() + self.start_timeout_seconds
         while not (self.is_running and self.is_serving()):
@@ -162,8 +170,8 @@ class Server:
                 if not self._address_was_in_use():
                     raise ServerError(self._complaint("ended while it was starting"))
                 self._forget()
-                if not self._has_served:
-                    self._port = self._wanted_port
+                if self._may_move:
+                    self._port = None
                 self.launch()
             time.sleep(POLL_SECONDS)
         if not self._has_served:
@@ -207,6 +215,11 @@ class Server:
 
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
+
+    @property
+    def _may_move(self) -> bool:
+        """Whether nobody has asked for the port or been told it."""
+        return self._wanted_port is None and not self._has_served
 
     def _guard(self) -> list[str]:
         """Return the prefix that ties the child to this process. Only Linux has it; elsewhere atexit must do."""

@@ -40,7 +40,7 @@ class Valkey(Server):
         client = redis.Redis(host=HOST, port=self.port, socket_timeout=2, retry=Retry(NoBackoff(), 0))
         try:
             return bool(client.ping())
-        except redis.ConnectionError:
+        except redis.RedisError:
             return False
         finally:
             client.close()

@@ -22,7 +22,7 @@ def test_the_database_is_a_test_database(db: None) -> None:
 def test_redis_answers_and_keys_are_apart(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         assert client.ping()
-    assert settings.REDIS_URL == redis_url
+    assert redis_url == settings.REDIS_URL
     assert os.environ.get("PYTEST_XDIST_WORKER", "main") in settings.REDIS_PREFIX
 
 
