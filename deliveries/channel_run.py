@@ -102,6 +102,10 @@ class ChannelRun:
         waiting = sum(map(len, self._queues.values())) + sum(map(len, self._behind.values()))
         return waiting + self._starting + len(self._sending) + len(self._finished) + self._recording
 
+    def is_looking(self) -> bool:
+        """Say whether a claim is under way already, so that another would only queue behind it."""
+        return self._claiming.locked()
+
     async def look(self) -> bool:
         """Claim what there is room for. Returns whether more may be waiting than was taken (so that others should look too)."""
         async with self._claiming:

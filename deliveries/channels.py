@@ -48,3 +48,4 @@ class Outcome(StrEnum):
 WAITING = frozenset({Status.PENDING, Status.RETRYING})
 TERMINAL = frozenset({Status.SENT, Status.FAILED, Status.EXPIRED, Status.SUPPRESSED, Status.CANCELLED})
 OPEN = WAITING | {Status.SENDING}
+CHANNELS = frozenset(Channel)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from deliveries.channel_senders import KNOWN_SENDERS
-from deliveries.channels import Channel
+from deliveries.channels import CHANNELS, Channel
 
 POSITIVE = (
     "OUTBOX_BATCH_SIZE", "KAFKA_SESSION_TIMEOUT_SECONDS", "KAFKA_OUTBOX_PARTITIONS", "KAFKA_SIMPLE_PARTITIONS", "RETENTION_DAYS",
@@ -65,7 +65,7 @@ def _delays() -> Found:
             yield 2, f"{name} is {values}{where}; each delay must be a number of seconds, 0 or more.", "Such as 1,3,10."
     for name in ("RETRY_DELAYS_SECONDS_BY_CHANNEL", "MAX_ATTEMPTS_BY_CHANNEL", "CHANNEL_SENDERS"):
         for channel in getattr(settings, name):
-            if channel not in Channel:
+            if channel not in CHANNELS:
                 yield 3, f"{name} names the channel {channel!r}, which there is not.", f"Use {', '.join(Channel)}."
     for channel, attempts in settings.MAX_ATTEMPTS_BY_CHANNEL.items():
         if not (str(attempts).isdigit() and int(attempts) > 0):

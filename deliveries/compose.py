@@ -6,7 +6,7 @@ from typing import Any
 
 from deliveries.channels import Channel
 from deliveries.lifecycle import ClaimedRow, Person
-from deliveries.rendering import TemplateBook, render, render_inline
+from deliveries.rendering import TemplateBook, context_of, render, render_inline
 from deliveries.senders.base import Content, Message, SendError
 
 NO_ADDRESS = {Channel.EMAIL: "User has no email", Channel.SMS: "User has no phone number"}
@@ -60,4 +60,4 @@ def _content(row: ClaimedRow, person: Person, book: TemplateBook) -> tuple[Conte
 
 def _context(row: ClaimedRow, person: Person) -> dict[str, Any]:
     contact = {"name": person.name, "email": person.email, "locale": person.locale, "attributes": person.attributes}
-    return {**row.data, "data": row.data, "contact": contact}
+    return context_of(row.data, contact=contact, tenant={"name": person.tenant_name, "slug": person.tenant_slug})

@@ -7,6 +7,7 @@ returns; outcomes are recorded in batches. The loop outlives every hint: while a
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -25,7 +26,7 @@ from deliveries.workers.heartbeat import Heartbeat
 log = structlog.get_logger(__name__)
 
 POOL_SIZE = 6
-IDLE_LOOK_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 5
 SUSPECTS_AT_ONCE = 8
 LOOK_TIMEOUT_SECONDS = 15.0
 
@@ -41,6 +42,7 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._run_loop, name="dispatch", daemon=True)
         self._exclusive = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._looks: list[asyncio.Task[bool]] = []
         self._pool: database.AsyncPool | None = None
 
     def start(self) -> None:
@@ -48,10 +50,20 @@ class Dispatcher:
         self._thread.start()
         self._submit(self._open()).result()
 
-    def look(self, channel: str) -> int:
-        """Claim as many due rows of a channel as there is room for and hand them to the loop; return how many. Callable from any thread."""
+    def look(self, channel: str) -> bool:
+        """Claim as many due rows of a channel as there is room for and hand them to the loop. Callable from any thread.
+
+        Returns whether more may be waiting, so that another process should look too. A look that takes longer than
+        LOOK_TIMEOUT_SECONDS (the database is away) goes on without the caller.
+        """
         run = self.runs.get(channel)
-        return self._submit(run.look()).result(LOOK_TIMEOUT_SECONDS) if run is not None else 0
+        if run is None or run.is_looking():
+            return False
+        looking = self._submit(run.look())
+        try:
+            return bool(looking.result(LOOK_TIMEOUT_SECONDS))
+        except TimeoutError:
+            return False
 
     def look_for_suspects(self) -> int:
         """Run rows that lost their process before, apart from everything else, and return how many. Waits until they are finished."""
@@ -78,18 +90,26 @@ class Dispatcher:
             self.runs[channel] = ChannelRun(channel, sender, pool=self._pool, book=book, heartbeat=self.heartbeat)
             self._tasks += self.runs[channel].start()
         self._tasks.append(asyncio.create_task(self._keep_looking()))
-        self._watch = self.heartbeat.watch("event loop", thread=self._thread)
 
     async def _keep_looking(self) -> None:
-        """Look by itself now and then, so that a Redis that is away costs time and nothing else; and show that the loop is alive."""
-        ticks = 0
-        while True:
+        """Show every second that the loop turns and its rows move; and look by itself now and then, so that a Redis that is away
+        costs time and nothing else."""
+        loop_watch = self.heartbeat.watch("event loop", thread=self._thread)
+        rows_watch = self.heartbeat.watch("rows in hand")
+        seen = -1
+        for second in itertools.count():
+            loop_watch.moved()
+            progress = sum(run.progress for run in self.runs.values())
+            if not any(run.rows_in_hand() for run in self.runs.values()):
+                rows_watch.idle()
+            elif progress != seen:
+                rows_watch.moved()
+            else:
+                rows_watch.busy()
+            seen = progress
+            if second % LOOK_EVERY_SECONDS == 0:
+                self._looks = [asyncio.create_task(run.look()) for run in self.runs.values() if not run.is_looking()]
             await asyncio.sleep(1.0)
-            self._watch.moved() if any(run.is_moving() for run in self.runs.values()) else self._watch.busy()
-            ticks += 1
-            if ticks % IDLE_LOOK_SECONDS == 0:
-                for run in self.runs.values():
-                    await run.look_quietly()
 
     async def _run_suspects(self) -> int:
         """Hold every channel still, run the suspects with nobody beside them, and let the channels go on."""
@@ -109,9 +129,9 @@ class Dispatcher:
             run.hold()
         grace = settings.SHUTDOWN_GRACE_SECONDS - 2
         await asyncio.gather(*(run.drain(within_seconds=grace) for run in self.runs.values()))
-        for task in self._tasks:
+        for task in (*self._tasks, *self._looks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._looks, return_exceptions=True)
         for sender in self._senders.values():
             await sender.close()
         if self._pool is not None:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import DataError, connection, transaction
 
 from deliveries import lifecycle
-from deliveries.channels import Channel
+from deliveries.channels import CHANNELS, Channel
 from deliveries.jobs import NotificationJob
 from deliveries.models import Tenant
 
@@ -90,7 +90,7 @@ def api_entrance() -> str:
 
 def refusal_of(channel: str) -> tuple[str, str]:
     """Return why a channel can send nothing here (reason, message), or two empty strings."""
-    if channel not in Channel:
+    if channel not in CHANNELS:
         return "unknown_channel", f"There is no channel {channel!r}; use one of {', '.join(Channel)}"
     if channel not in settings.CHANNEL_SENDERS:
         return "channel_unavailable", f"The channel {channel} has no provider here; name one in CHANNEL_SENDERS"

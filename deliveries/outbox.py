@@ -6,9 +6,10 @@ of that ever reaches the dead letters. What a record means is `deliveries/jobs`,
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,9 +21,10 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from deliveries import hints, ingest, rejects
+from deliveries import hints, ingest, positions, rejects
 from deliveries.channels import Status
 from deliveries.jobs import InvalidJob, NotificationJob, parse_job, parse_simple
+from deliveries.positions import Progress, Span
 from deliveries.workers.heartbeat import Heartbeat
 
 log = structlog.get_logger(__name__)
@@ -33,67 +35,100 @@ RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 
 @dataclass(slots=True)
 class Batch:
-    """One poll's records, by partition, and what parsing made of them."""
+    """One poll's records, by partition, and what parsing made of them. `spans`: partitions that are read for the first time."""
 
     records: dict[TopicPartition, list[Any]]
     incoming: dict[TopicPartition, list[tuple[Any, NotificationJob]]] = field(default_factory=lambda: defaultdict(list))
     rejected: list[rejects.Reject] = field(default_factory=list)
-    tombstones: dict[TopicPartition, int] = field(default_factory=lambda: defaultdict(int))
+    spans: dict[TopicPartition, Span] = field(default_factory=dict)
 
     def next_offsets(self) -> dict[TopicPartition, int]:
-        return {partition: records[-1].offset + 1 for partition, records in self.records.items() if records}
+        return {partition: records[-1].offset + 1 for partition, records in self.records.items()}
 
     def forget(self, partitions: Sequence[TopicPartition]) -> None:
         """Drop what belongs to partitions that are another consumer's now: it reads them from the last commit."""
         for partition in partitions:
             self.records.pop(partition, None)
             self.incoming.pop(partition, None)
-            self.tombstones.pop(partition, None)
         self.rejected = [r for r in self.rejected if TopicPartition(r.topic, r.partition) in self.records]
+
+    def join(self, later: Batch) -> None:
+        """Put a later poll behind this one."""
+        for partition, records in later.records.items():
+            self.records.setdefault(partition, []).extend(records)
+            self.incoming[partition].extend(later.incoming[partition])
+        self.rejected.extend(later.rejected)
+        self.spans.update(later.spans)
+
+    def progress(self, rejected: Sequence[rejects.Reject]) -> dict[TopicPartition, Progress]:
+        """Return each partition's offsets, and which of them were turned away or empty."""
+        turned_away: dict[TopicPartition, list[int]] = defaultdict(list)
+        for one in rejected:
+            turned_away[TopicPartition(one.topic, one.partition)].append(one.offset)
+        return {
+            partition: Progress(
+                offsets=[record.offset for record in records],
+                rejected=turned_away[partition],
+                tombstones=[record.offset for record in records if record.value is None],
+            )
+            for partition, records in self.records.items()
+        }
 
 
 class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
     """Reads one topic until told to stop. Any number may run in one consumer group."""
 
-    def __init__(self, consumer: KafkaConsumer, *, topic: str, heartbeat: Heartbeat) -> None:
+    def __init__(self, consumer: KafkaConsumer, *, topic: str, heartbeat: Heartbeat, stopping: threading.Event) -> None:
         self.consumer = consumer
         self.topic = topic
         self.heartbeat = heartbeat
-        self.stopping = False
+        self.stopping = stopping
         self._held: Batch | None = None
         self._held_since = 0.0
         self._failures = 0
+        self._new: set[TopicPartition] = set()
         self._watch = heartbeat.watch("poll loop")
 
     def run(self) -> None:
-        """Poll until `stop` is called; then commit nothing more and leave the group. Raises: what is neither Kafka's nor the database's."""
+        """Poll until `stopping` is set, finish the turn under way, and leave the group: what is not committed is read again by another.
+
+        Raises: what is neither Kafka's nor the database's.
+        """
         self.consumer.subscribe([self.topic], listener=self)
-        while not self.stopping:
+        while not self.stopping.is_set():
             self._turn()
         self.consumer.close()
         connection.close()
-
-    def stop(self) -> None:
-        """Finish the turn under way and end. What is not committed is read again by whoever gets the partition."""
-        self.stopping = True
 
     def _turn(self) -> None:
         try:
             polled = self.consumer.poll(timeout_ms=POLL_MS, max_records=settings.OUTBOX_BATCH_SIZE)
         except KafkaError as error:
-            log.warning("Kafka away", servers=settings.KAFKA_BOOTSTRAP_SERVERS, error=str(error), help="check KAFKA_BOOTSTRAP_SERVERS")
-            time.sleep(RETRY_SECONDS[0])
+            log.warning(
+                "Kafka away",
+                servers=settings.KAFKA_BOOTSTRAP_SERVERS,
+                error=str(error),
+                help="check KAFKA_BOOTSTRAP_SERVERS",
+            )
+            self.stopping.wait(RETRY_SECONDS[0])
             return
         if polled:
             # While a batch is held every partition is paused, so nothing new can come on top of it; a partition that was assigned
             # meanwhile is the exception, and its records wait their turn behind the held ones.
             batch = read(polled)
-            self._held = batch if self._held is None else _join(self._held, batch)
+            batch.spans = self._spans_of_new(polled)
+            if self._held is None:
+                self._held = batch
+            else:
+                self._held.join(batch)
         if self._held is None:
             self._watch.idle()
             return
         self._watch.busy()
-        if self._failures and time.monotonic() - self._held_since < RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]:
+        if (
+            self._failures
+            and time.monotonic() - self._held_since < RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
+        ):
             return
         self._store_held()
 
@@ -108,7 +143,11 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
             self._held_since = time.monotonic()
             self.consumer.pause(*self.consumer.assignment())
             connection.close()
-            log.warning("database away, holding the batch", failures=self._failures, error=str(error).splitlines()[0] if str(error) else "")
+            log.warning(
+                "database away, holding the batch",
+                failures=self._failures,
+                error=str(error).splitlines()[0] if str(error) else "",
+            )
             return
         self._held = None
         if self._failures:
@@ -127,12 +166,19 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
     def _commit(self, offsets: dict[TopicPartition, int]) -> None:
         """Commit next offsets explicitly. One that fails is made good by the next, or the records are read again and found stored."""
         mine = self.consumer.assignment()
-        explicit = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items() if partition in mine}
+        explicit = {
+            partition: OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items() if partition in mine
+        }
         try:
             if explicit:
                 self.consumer.commit(explicit)
         except (CommitFailedError, RebalanceInProgressError, KafkaError) as error:
-            log.warning("offsets not committed", topic=self.topic, error=str(error), help="the records are read again and dropped as known")
+            log.warning(
+                "offsets not committed",
+                topic=self.topic,
+                error=str(error),
+                help="the records are read again and dropped as known",
+            )
 
     # --- ConsumerRebalanceListener ---
 
@@ -145,9 +191,19 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._failures = 0
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """Check where each new partition begins: records between the last one stored and that place were read by nobody."""
+        """Note the new partitions; their first batch compares where reading begins with what was stored."""
+        self._new.update(assigned)
         if self._failures:
             self.consumer.pause(*assigned)
+
+    def _spans_of_new(self, polled: dict[TopicPartition, list[Any]]) -> dict[TopicPartition, Span]:
+        """Ask the broker where partitions begin and end that are polled for the first time since they were assigned."""
+        new = sorted(self._new & set(polled))
+        if not new:
+            return {}
+        self._new.difference_update(new)
+        beginnings, ends = self.consumer.beginning_offsets(new), self.consumer.end_offsets(new)
+        return {p: Span(start=max(beginnings[p], self.consumer.committed(p) or 0), end=ends[p]) for p in new}
 
 
 def read(polled: dict[TopicPartition, list[Any]]) -> Batch:
@@ -158,7 +214,6 @@ def read(polled: dict[TopicPartition, list[Any]]) -> Batch:
     for partition, records in polled.items():
         for record in records:
             if record.value is None:
-                batch.tombstones[partition] += 1
                 continue
             try:
                 if 0 <= record.timestamp < oldest_ms:
@@ -178,20 +233,18 @@ def store(batch: Batch) -> set[str]:
     channels: set[str] = set()
     rejected = list(batch.rejected)
     with transaction.atomic():
-        fresh = rejects.lock_positions(sorted(batch.records))
+        stored = positions.lock(sorted(batch.records))
         for partition in sorted(batch.records):
-            entries = batch.incoming.get(partition, [])
+            entries = batch.incoming[partition]
             entrance = f"kafka:{partition.topic}/{partition.partition}"
             incoming = [ingest.Incoming(job, f"{entrance}@{record.offset}") for record, job in entries]
-            # Receipts count a record once, however often it is read.
-            counted = [record.offset >= fresh[partition] for record, _job in entries]
-            for (record, job), verdict in zip(entries, ingest.ingest(incoming, entrance=entrance, counted=counted), strict=True):
+            for (record, job), verdict in zip(entries, ingest.ingest(incoming, entrance=entrance), strict=True):
                 if verdict.kind in ("rejected", "conflict"):
                     rejected.append(rejects.reject(record, verdict.reason, verdict.message))
                 elif verdict.kind == "accepted" and verdict.status == Status.PENDING:
                     channels.add(job.channel)
         rejects.store(rejected)
-        rejects.move_positions(batch.next_offsets(), fresh, batch.records, rejected, batch.tombstones)
+        positions.move(stored, batch.progress(rejected), batch.spans)
     return channels
 
 
@@ -211,17 +264,6 @@ def _parse(record: Any, now: datetime) -> list[NotificationJob]:
 def _too_old(timestamp_ms: int) -> InvalidJob:
     at = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
     return InvalidJob(
-        "too_old", f"the record is from {at:%Y-%m-%d}, older than the {settings.RETENTION_DAYS} days that rows are kept (RETENTION_DAYS)."
+        "too_old",
+        f"the record is from {at:%Y-%m-%d}, older than the {settings.RETENTION_DAYS} days that rows are kept (RETENTION_DAYS).",
     )
-
-
-def _join(held: Batch, later: Batch) -> Batch:
-    for partition, records in later.records.items():
-        held.records.setdefault(partition, []).extend(records)
-        held.incoming[partition].extend(later.incoming.get(partition, []))
-        held.tombstones[partition] += later.tombstones.get(partition, 0)
-    held.rejected.extend(later.rejected)
-    return held
-
-
-Stop = Callable[[], None]

@@ -28,6 +28,8 @@ WAITING = "d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL"
 COLUMNS = """d.id, d.tenant_id, d.job_id, d.user_id, d.channel, d.priority, d.template_code, d.locale, d.content, d.data, d.attempts,
     d.is_test, d.accepted_at, d.next_attempt_at, d.lost_leases"""
 
+# Written so that the plan holds without statistics: rows are re-checked by `lease_token`, because the same condition on
+# `lease_expires_at` would let the planner walk the waiting index once for every row it picked.
 CLAIM = f"""
 WITH RECURSIVE heads (lane_id) AS (
     (SELECT d.lane_id FROM notification_delivery d WHERE d.channel = %(channel)s AND {WAITING} ORDER BY d.lane_id LIMIT 1)
@@ -35,18 +37,20 @@ WITH RECURSIVE heads (lane_id) AS (
     SELECT (SELECT d.lane_id FROM notification_delivery d
             WHERE d.channel = %(channel)s AND {WAITING} AND d.lane_id > h.lane_id ORDER BY d.lane_id LIMIT 1)
     FROM heads h WHERE h.lane_id IS NOT NULL
+), head AS MATERIALIZED (
+    SELECT h.lane_id, (SELECT d.next_attempt_at FROM notification_delivery d
+        WHERE d.channel = %(channel)s AND d.lane_id = h.lane_id AND {WAITING} ORDER BY d.next_attempt_at LIMIT 1) AS first_due_at
+    FROM heads h WHERE h.lane_id IS NOT NULL
 ), lane AS MATERIALIZED (
     SELECT l.id, l.tenant_id, l.priority, least(%(limit)s, b.tokens)::int AS allowance
-    FROM heads h JOIN deliveries_lane l ON l.id = h.lane_id
+    FROM head h JOIN deliveries_lane l ON l.id = h.lane_id
     CROSS JOIN LATERAL (SELECT CASE WHEN l.pace_per_minute IS NULL THEN %(limit)s ELSE floor(least(
         greatest(1, l.pace_per_minute / 60.0 * %(burst)s),
         l.tokens + l.pace_per_minute / 60.0 * extract(epoch FROM statement_timestamp() - coalesce(l.tokens_at, 'epoch'))
     )) END AS tokens) b
     WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL
         AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
-        AND l.priority <= %(lowest_priority)s AND b.tokens >= 1
-        AND (SELECT d.next_attempt_at FROM notification_delivery d WHERE d.channel = %(channel)s AND d.lane_id = l.id AND {WAITING}
-             ORDER BY d.next_attempt_at LIMIT 1) <= statement_timestamp()
+        AND l.priority <= %(lowest_priority)s AND b.tokens >= 1 AND h.first_due_at <= statement_timestamp()
 ), share AS MATERIALIZED (
     SELECT ceil(%(limit)s::numeric / greatest(1, count(DISTINCT tenant_id)))::int AS rows FROM lane
 ), tenant AS MATERIALIZED (
@@ -82,7 +86,8 @@ WITH RECURSIVE heads (lane_id) AS (
     SELECT id FROM ranked WHERE place <= quota ORDER BY place > share, priority, next_attempt_at, id LIMIT %(limit)s
 ), locked AS (
     SELECT d.id FROM notification_delivery d JOIN picked USING (id)
-    WHERE {WAITING} AND d.next_attempt_at <= statement_timestamp() AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
+    WHERE d.lease_token IS NULL AND d.next_attempt_at <= statement_timestamp()
+        AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
     ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED
 ), claimed AS (
     UPDATE notification_delivery d SET lease_token = %(token)s, claims = claims + 1,
@@ -111,7 +116,7 @@ WITH suspect AS (
         AND l.paused_at IS NULL AND l.cancelled_at IS NULL
 ), locked AS (
     SELECT d.id FROM notification_delivery d JOIN suspect s USING (id)
-    WHERE {WAITING} AND (s.place = 1 OR (s.first_losses = 1 AND s.lost_leases = 1 AND s.place <= %(limit)s))
+    WHERE d.lease_token IS NULL AND (s.place = 1 OR (s.first_losses = 1 AND s.lost_leases = 1 AND s.place <= %(limit)s))
     ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED
 )
 UPDATE notification_delivery d SET lease_token = %(token)s, claims = claims + 1,

@@ -71,7 +71,7 @@ async def finish(connection: AsyncConnection[tuple[Any, ...]], *, outcomes: Sequ
             "ids": [o.id for o in outcomes],
             "tokens": [o.lease_token for o in outcomes],
             "statuses": [o.status.value for o in outcomes],
-            "delays": [o.delay_seconds for o in outcomes],
+            "delays": [float(o.delay_seconds) for o in outcomes],
             "reasons": [o.reason for o in outcomes],
             "messages": [o.message for o in outcomes],
             "ambiguous": [o.is_ambiguous for o in outcomes],

@@ -14,7 +14,7 @@ from deliveries.lifecycle.claim import ClaimedRow
 BATCH = """
 WITH batch AS (
     SELECT d.id, asked.attempts, coalesce(c.name, '') AS name, coalesce(c.email, '') AS email, coalesce(c.phone, '') AS phone,
-        coalesce(c.locale, '') AS locale, c.attributes, c.id IS NOT NULL AS has_contact,
+        coalesce(c.locale, '') AS locale, c.attributes, c.id IS NOT NULL AS has_contact, t.slug AS tenant_slug, t.name AS tenant_name,
         CASE
             WHEN d.expires_at <= statement_timestamp() THEN 'expired'
             WHEN l.cancelled_at IS NOT NULL THEN 'cancelled'
@@ -28,6 +28,7 @@ WITH batch AS (
     FROM unnest(%(ids)s::bigint[], %(tokens)s::uuid[], %(attempts)s::smallint[]) AS asked (id, token, attempts)
     JOIN notification_delivery d ON d.id = asked.id AND d.lease_token = asked.token AND d.attempts <= asked.attempts + 1
     JOIN deliveries_lane l ON l.id = d.lane_id
+    JOIN deliveries_tenant t ON t.id = d.tenant_id
     LEFT JOIN deliveries_contact c ON c.tenant_id = d.tenant_id AND c.user_id = d.user_id
 )
 """
@@ -36,7 +37,7 @@ START = f"""{BATCH}
 UPDATE notification_delivery d SET status = 'SENDING', attempts = b.attempts + 1, started_at = statement_timestamp()
 FROM batch b JOIN unnest(%(ids)s::bigint[], %(tokens)s::uuid[]) AS mine (id, token) ON mine.id = b.id
 WHERE d.id = b.id AND b.refusal = '' AND d.lease_token = mine.token AND d.attempts <= b.attempts + 1
-RETURNING d.id, b.name, b.email, b.phone, b.locale, b.attributes, b.has_contact
+RETURNING d.id, b.name, b.email, b.phone, b.locale, b.attributes, b.has_contact, b.tenant_slug, b.tenant_name
 """
 
 # What was not started: settled where it is over, otherwise given back with nothing counted against it.
@@ -75,6 +76,8 @@ class Person:
     locale: str
     attributes: dict[str, Any]
     is_known: bool
+    tenant_slug: str
+    tenant_name: str
 
 
 async def start(
@@ -98,7 +101,7 @@ async def start(
         "only_to": list(only_to) if only_to else None,
     }
     cursor = await connection.execute(START, asked)
-    started = {values[0]: Person(*values[1:5], values[5] or {}, values[6]) for values in await cursor.fetchall()}
+    started = {values[0]: Person(*values[1:5], values[5] or {}, *values[6:]) for values in await cursor.fetchall()}
     if len(started) < len(rows):
         await connection.execute(REFUSE, asked)
     return started

@@ -1,0 +1,61 @@
+"""Kafka clients as the settings say: who connects, how, and what to tell a person when it does not work. What is read or written
+with them belongs to `outbox.py`, `dead_letters.py` and the commands."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from django.conf import settings
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyPartitionAssignor
+
+MAX_POLL_INTERVAL_MS = 300_000
+FETCH_MAX_WAIT_MS = 100
+
+
+def consumer(*, group: str, max_poll_records: int) -> KafkaConsumer:
+    """Return a consumer of raw bytes that never commits by itself and keeps what it has through a rebalance (cooperative sticky)."""
+    session_ms = settings.KAFKA_SESSION_TIMEOUT_SECONDS * 1000
+    return KafkaConsumer(
+        **_connection(),
+        group_id=group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        partition_assignment_strategy=[CooperativeStickyPartitionAssignor],
+        session_timeout_ms=session_ms,
+        heartbeat_interval_ms=session_ms // 3,
+        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        max_poll_records=max_poll_records,
+        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+        metadata_max_age_ms=30_000,
+    )
+
+
+def producer(**options: Any) -> KafkaProducer:
+    """Return a producer whose every record is acknowledged by all replicas. `options` override."""
+    return KafkaProducer(**{**_connection(), "acks": "all", "retries": 5, **options})
+
+
+def admin() -> KafkaAdminClient:
+    """Return an admin client."""
+    return KafkaAdminClient(**_connection())
+
+
+def unreachable(error: object) -> str:
+    """Say in one line which Kafka could not be reached and what to do."""
+    servers = ",".join(settings.KAFKA_BOOTSTRAP_SERVERS)
+    return f"Kafka at {servers} cannot be reached ({error}). Set KAFKA_BOOTSTRAP_SERVERS to your brokers, as host:port,host:port."
+
+
+def _connection() -> dict[str, Any]:
+    given = {
+        "bootstrap_servers": settings.KAFKA_BOOTSTRAP_SERVERS,
+        "client_id": f"notify-{socket.gethostname()}",
+        "security_protocol": settings.KAFKA_SECURITY_PROTOCOL,
+        "sasl_mechanism": settings.KAFKA_SASL_MECHANISM,
+        "sasl_plain_username": settings.KAFKA_SASL_USERNAME,
+        "sasl_plain_password": settings.KAFKA_SASL_PASSWORD,
+        "ssl_cafile": settings.KAFKA_SSL_CAFILE,
+    }
+    return {name: value for name, value in given.items() if value}
