@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema_serializer
 from rest_framework import serializers
 
+from deliveries.api.authentication import HEADER
 from deliveries.job_schema import NOTIFICATION_JOB_SCHEMA
 
 JOB_COMPONENT: Final = "NotificationJob"
@@ -66,3 +68,14 @@ def add_job_schema(result: dict[str, Any], generator: Any, request: Any, public:
     schema = {key: value for key, value in NOTIFICATION_JOB_SCHEMA.items() if key != "$schema"}
     result["components"].setdefault("schemas", {})[JOB_COMPONENT] = schema
     return result
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]  # drf-spectacular has no types
+    """How OpenAPI describes the header."""
+
+    target_class = "deliveries.api.authentication.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Return the security scheme."""
+        return {"type": "apiKey", "in": "header", "name": HEADER, "description": "Shown once, when the key is made."}

@@ -15,7 +15,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Js
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 RETRY_AFTER_SECONDS: Final = 5
 API_PREFIX: Final = "/api/"
@@ -48,7 +47,6 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         error = exceptions.PermissionDenied()
     if not isinstance(error, exceptions.APIException):
         return None
-    set_rollback()
     return Response(_words(error), status=error.status_code, headers=_headers(error))
 
 

@@ -25,7 +25,6 @@ from deliveries.rendering import RenderError, TemplateBook
 from deliveries.rendering.book import NEWEST
 from deliveries.senders.base import SendError
 
-NOBODY = Person(name="", email="", phone="", locale="", attributes={}, is_known=False)
 NO_ID = UUID(int=0)
 
 
@@ -67,20 +66,30 @@ def _would_be_tried(result: Result) -> bool:
 
 
 def _people(user_ids: set[UUID], key: ApiKey) -> dict[UUID, Person]:
-    contacts = Contact.objects.filter(tenant=key.tenant, user_id__in=user_ids)
-    return {
-        contact.user_id: Person(
-            contact.name, contact.email, contact.phone, contact.locale, contact.attributes, is_known=True
-        )
-        for contact in contacts
-    }
+    """Return the person behind each id, known or not."""
+    contacts = {contact.user_id: contact for contact in Contact.objects.filter(tenant=key.tenant, user_id__in=user_ids)}
+    return {user_id: _person(contacts.get(user_id), key) for user_id in user_ids}
+
+
+def _person(contact: Contact | None, key: ApiKey) -> Person:
+    known = contact or Contact()
+    return Person(
+        name=known.name,
+        email=known.email,
+        phone=known.phone,
+        locale=known.locale,
+        attributes=known.attributes,
+        is_known=contact is not None,
+        tenant_slug=key.tenant.slug,
+        tenant_name=key.tenant.name,
+    )
 
 
 def _composed(
     job: NotificationJob, result: Result, key: ApiKey, people: dict[UUID, Person], words: TemplateBook
 ) -> Result:
     try:
-        compose(_row(job, key), people.get(job.user_id, NOBODY), words)
+        compose(_row(job, key), people[job.user_id], words)
     except (RenderError, SendError) as error:
         return replace(result, delivery_status=Status.FAILED.value, reason=error.code, message=error.message)
     return replace(result, delivery_status=Status.SENT.value, message="Nothing stands in the way of sending it.")

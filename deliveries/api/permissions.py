@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.db.models import Model
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from deliveries.models import ApiKey
+
+if TYPE_CHECKING:  # DRF's views load this module by name while they are being imported
+    from rest_framework.views import APIView
 
 ANY_SCOPE: Final = "*"
 STAFF_ACTIONS: Final = {
