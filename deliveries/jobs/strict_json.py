@@ -29,7 +29,7 @@ _scan: Final = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=l
 
 #: What the tests on whole bytes look at: digits become 0, white space a space, other bytes but these few an x.
 _CLASSES: Final = bytes(
-    0x30 if byte in b"0123456789" else 0x20 if byte in b" \t\n\r" else byte if byte in b'":[{' else 0x78
+    0x30 if byte in b"0123456789" else 0x20 if byte in b" \t\n\r" else byte if byte in b'":[' else 0x78
     for byte in range(256)
 )
 #: An integer outside of 64 bits is written with 19 digits or more.
@@ -112,19 +112,18 @@ def _surely_plain(classes: bytes, members: int, value: dict[str, Any]) -> bool:
     Duplicates: let M be the members written in the text and K the keys that decoding kept; K ≤ M, and K = M exactly if
     no object repeats a key. In valid JSON the colon of a member follows the closing quote of its name with nothing but
     white space between, so the byte before it is a quote or white space; `members` counts all such pairs (perhaps some
-    inside texts too), so M ≤ members. K counts the keys of the objects named here; when the text has as many braces as
-    these objects, there is no other. Then members = K gives K ≤ M ≤ K: nothing was repeated.
+    inside texts too), so M ≤ members. The keys counted here are some of the K. Then members = keys gives
+    M ≤ members = keys ≤ K ≤ M, so K = M: nothing was repeated, and no key was left uncounted.
 
-    Depth: each level opens a bracket, and there are at most MAX_DEPTH of them.
+    Depth: then any object not counted here is empty, so the deepest value lies in at most two counted objects, the
+    lists, and one empty object.
     """
     keys = len(value)
-    objects = 1
     for name in ("data", "meta", "content"):
         member = value.get(name)
         if type(member) is dict:
             keys += len(member)
-            objects += 1
-    return members == keys and classes.count(b"{") == objects and classes.count(b"[") <= MAX_DEPTH - objects
+    return members == keys and classes.count(b"[") <= MAX_DEPTH - 3
 
 
 def _inspect(raw: bytes, members: int, value: dict[str, Any]) -> None:
@@ -140,7 +139,7 @@ def _inspect(raw: bytes, members: int, value: dict[str, Any]) -> None:
             raise _too_deep(_path(trail)[:100])
         if type(node) is dict:
             keys += len(node)
-            if any("\0" in key for key in node):
+            if "\0" in "".join(node):
                 raise InvalidJob("nul_character", "a key holds the character U+0000; remove it.", path=_path(trail))
         for key, child in node.items() if type(node) is dict else enumerate(node):
             if type(child) is str:

@@ -142,6 +142,7 @@ BYTES = [
     ("too_big", smallest_with('{"a": "' + "x" * MAX_JOB_BYTES + '"}')),
     ("too_deep", smallest_with('{"a": ' + "[" * 31 + "]" * 31 + "}")),
     ("too_deep", smallest_with('{"a": ' * 32 + "1" + "}" * 32)),
+    ("too_deep", smallest_with('{"a": ' + "[" * 30 + "{}" + "]" * 30 + "}")),
     ("too_deep", smallest_with("[" * 100_000 + "]" * 100_000)),
     ("too_deep", b"[" * 100_000),
     ("integer_out_of_range", smallest_with('{"a": ' + "7" * 5000 + "}")),
