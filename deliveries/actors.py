@@ -1,4 +1,7 @@
-"""Dramatiq actors: one a channel. A message carries no job and no data; the actor looks for itself."""
+"""Dramatiq actors: one a channel. A message carries no job and no data; the actor looks for itself.
+
+The broker has no retry middleware: a hint that fails is the sweeper's to repeat.
+"""
 
 from __future__ import annotations
 
@@ -18,32 +21,32 @@ def _deliver(channel: str) -> None:
         hints.hint([channel])
 
 
-@dramatiq.actor(queue_name=Channel.EMAIL, max_retries=0, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=Channel.EMAIL, time_limit=TIME_LIMIT_MS)
 def deliver_email() -> None:
     _deliver(Channel.EMAIL)
 
 
-@dramatiq.actor(queue_name=Channel.PUSH, max_retries=0, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=Channel.PUSH, time_limit=TIME_LIMIT_MS)
 def deliver_push() -> None:
     _deliver(Channel.PUSH)
 
 
-@dramatiq.actor(queue_name=Channel.WS, max_retries=0, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=Channel.WS, time_limit=TIME_LIMIT_MS)
 def deliver_ws() -> None:
     _deliver(Channel.WS)
 
 
-@dramatiq.actor(queue_name=Channel.SMS, max_retries=0, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=Channel.SMS, time_limit=TIME_LIMIT_MS)
 def deliver_sms() -> None:
     _deliver(Channel.SMS)
 
 
-@dramatiq.actor(queue_name=Channel.WEBHOOK, max_retries=0, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=Channel.WEBHOOK, time_limit=TIME_LIMIT_MS)
 def deliver_webhook() -> None:
     _deliver(Channel.WEBHOOK)
 
 
-@dramatiq.actor(queue_name=SUSPECTS, max_retries=0, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=SUSPECTS, time_limit=TIME_LIMIT_MS)
 def deliver_suspects() -> None:
     """Run rows that lost their process before, apart from all others, until none is due."""
     hints.take_up(SUSPECTS)

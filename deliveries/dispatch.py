@@ -21,7 +21,7 @@ from deliveries import database
 from deliveries.channel_run import ChannelRun
 from deliveries.rendering import TemplateBook
 from deliveries.senders.base import Sender
-from deliveries.workers.heartbeat import Heartbeat
+from deliveries.workers.heartbeat import Heartbeat, Watch
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +43,7 @@ class Dispatcher:
         self._exclusive = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._looks: list[asyncio.Task[bool]] = []
+        self._watches: list[Watch] = []
         self._pool: database.AsyncPool | None = None
 
     def start(self) -> None:
@@ -96,6 +97,7 @@ class Dispatcher:
         costs time and nothing else."""
         loop_watch = self.heartbeat.watch("event loop", thread=self._thread)
         rows_watch = self.heartbeat.watch("rows in hand")
+        self._watches = [loop_watch, rows_watch]
         seen = -1
         for second in itertools.count():
             loop_watch.moved()
@@ -134,6 +136,8 @@ class Dispatcher:
         await asyncio.gather(*self._tasks, *self._looks, return_exceptions=True)
         for sender in self._senders.values():
             await sender.close()
+        for watch in self._watches:
+            self.heartbeat.forget(watch)
         if self._pool is not None:
             await self._pool.close()
 

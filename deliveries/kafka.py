@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyPartitionAssignor
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 MAX_POLL_INTERVAL_MS = 300_000
 FETCH_MAX_WAIT_MS = 100
@@ -22,7 +22,7 @@ def consumer(*, group: str, max_poll_records: int) -> KafkaConsumer:
         group_id=group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
-        partition_assignment_strategy=[CooperativeStickyPartitionAssignor],
+        partition_assignment_strategy=[CooperativeStickyAssignor],
         session_timeout_ms=session_ms,
         heartbeat_interval_ms=session_ms // 3,
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
@@ -37,9 +37,9 @@ def producer(**options: Any) -> KafkaProducer:
     return KafkaProducer(**{**_connection(), "acks": "all", "retries": 5, **options})
 
 
-def admin() -> KafkaAdminClient:
-    """Return an admin client."""
-    return KafkaAdminClient(**_connection())
+def admin(**options: Any) -> KafkaAdminClient:
+    """Return an admin client. `options` override."""
+    return KafkaAdminClient(**{**_connection(), **options})
 
 
 def unreachable(error: object) -> str:

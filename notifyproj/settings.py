@@ -12,7 +12,8 @@ from notifyproj.unfold_settings import unfold_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
-environ.Env.read_env(str(BASE_DIR / ".env"))
+if (BASE_DIR / ".env").exists():
+    environ.Env.read_env(str(BASE_DIR / ".env"))
 
 # --- Django -----------------------------------------------------------------------------------------------------------------------
 DEFAULT_SECRET_KEY = "insecure-default-for-development-only-never-in-production"  # noqa: S105 (refused when DEBUG=0)
@@ -199,10 +200,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "DESCRIPTION": "Hand in jobs, follow their deliveries, keep templates and contacts. Callers authenticate by X-API-Key.",
     "OAS_VERSION": "3.1.0",
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "deliveries.api.documentation.add_job_schema",
-    ],
+    "POSTPROCESSING_HOOKS": ["deliveries.api.documentation.add_job_schema"],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
