@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
+    path("health/", include("notifyproj.health")),
     path("admin/", admin.site.urls),
     path("api/", include("deliveries.api.urls")),
 ]

@@ -53,6 +53,8 @@ UPDATE deliveries_workerheartbeat SET state = 'stopped', detail = detail || '{"e
 WHERE id = ANY (%s)
 """
 
+FORGET = "DELETE FROM deliveries_workerheartbeat WHERE beat_at < statement_timestamp() - interval '1 day'"
+
 
 class Watch:
     """One thing that must move while it has work. Idle at first. Every method is cheap and may be called from any
@@ -202,8 +204,8 @@ class Heartbeat:
         while True:
             stopping = self._stopping.is_set()
             values = self._values(State.STOPPED if stopping else None)
-            self._attempt("redis", redis.RedisError, lambda values=values: self._write_key(values))  # type: ignore[misc]
-            self._attempt("database", psycopg.Error, lambda values=values: self._write_row(values))  # type: ignore[misc]
+            self._attempt("redis", redis.RedisError, lambda values=values: self._write_key(values))
+            self._attempt("database", psycopg.Error, lambda values=values: self._write_row(values))
             if stopping:
                 break
             self._stopping.wait(settings.HEARTBEAT_INTERVAL_SECONDS)
@@ -245,6 +247,7 @@ class Heartbeat:
             self._redis.set(self.redis_key, json.dumps(values), ex=settings.HEARTBEAT_TTL_SECONDS)
 
     def _bury_neighbours(self) -> None:
+        self._database.execute(FORGET)
         silent = self._database.execute(
             NEIGHBOURS, [self.host, self.service_type, 2 * settings.HEARTBEAT_INTERVAL_SECONDS]
         )

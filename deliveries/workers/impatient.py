@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -35,13 +35,15 @@ class ImpatientConnection:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def execute(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    def execute(
+        self, sql: LiteralString, parameters: Sequence[Any] | dict[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows. Raises: psycopg.OperationalError, after which the next call connects
         anew."""
         connection = self._connected()
         try:
             with self._patience(connection):
-                cursor = connection.execute(cast("LiteralString", sql), parameters)
+                cursor = connection.execute(sql, parameters)
                 return cursor.fetchall() if cursor.description else []
         except psycopg.Error:
             self.close()

@@ -1,0 +1,214 @@
+"""What staff do with the undeliverable: see it in groups by cause, retry a group, dismiss it. Publishing is in
+`dead_letter_relay.py`.
+
+A group is a cause, a channel and a template, of what failed or of what could not be read. A retry is a replay: nobody
+got the first message, the old row stays as it is, and a new one goes out in a lane of its own, at its own pace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from deliveries import hints, lifecycle
+from deliveries.models import DeadLetter
+
+CHUNK = 500
+MOST_GROUPS = 500
+Kind = DeadLetter.Kind
+State = DeadLetter.State
+
+IN_TENANTS = "(%(tenants)s::bigint[] IS NULL OR letter.tenant_id = ANY (%(tenants)s))"
+IN_GROUP = f"""letter.kind = %(kind)s AND letter.reason = %(reason)s AND letter.channel = %(channel)s
+    AND letter.template_code = %(template_code)s AND {IN_TENANTS}"""
+OPEN_IN_GROUP = f"letter.state = 'open' AND {IN_GROUP}"
+TOO_LATE = "(delivery.expires_at IS NOT NULL AND delivery.expires_at <= statement_timestamp())"
+
+GROUPS = f"""
+SELECT letter.kind, letter.reason, letter.channel, letter.template_code, count(*), min(letter.failed_at), max(letter.failed_at),
+    count(*) FILTER (WHERE letter.failed_at > statement_timestamp() - interval '1 hour'),
+    count(*) FILTER (WHERE letter.failed_at > statement_timestamp() - interval '2 hours'
+                       AND letter.failed_at <= statement_timestamp() - interval '1 hour'),
+    max(letter.id)
+FROM deliveries_deadletter letter
+WHERE letter.state = %(state)s AND (%(kind)s::text IS NULL OR letter.kind = %(kind)s) AND {IN_TENANTS}
+GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 7 DESC LIMIT %(most)s
+"""
+COUNT_TOO_LATE = f"""
+SELECT count(*) FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
+WHERE {OPEN_IN_GROUP} AND {TOO_LATE}
+"""
+TAKE = f"""
+SELECT letter.id, letter.delivery_id
+FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
+WHERE {OPEN_IN_GROUP} AND letter.id > %(after)s AND NOT {TOO_LATE}
+ORDER BY letter.id LIMIT %(limit)s FOR NO KEY UPDATE OF letter SKIP LOCKED
+"""
+MOVE = """
+UPDATE deliveries_deadletter SET state = 'retrying', settled_by = %(by)s, settled_at = statement_timestamp()
+WHERE delivery_id = ANY (%(deliveries)s) AND state = 'open'
+"""
+DISMISS = f"""
+UPDATE deliveries_deadletter letter SET state = 'dismissed', note = %(note)s, settled_by = %(by)s, settled_at = statement_timestamp()
+WHERE {OPEN_IN_GROUP}
+"""
+PROGRESS = f"""
+SELECT (SELECT count(*) FROM deliveries_deadletter letter WHERE letter.state = 'retrying' AND {IN_GROUP}),
+    (SELECT count(*) FROM deliveries_lane lane JOIN notification_delivery delivery
+        ON delivery.channel = lane.channel AND delivery.lane_id = lane.id AND delivery.next_attempt_at IS NOT NULL
+        AND delivery.lease_expires_at IS NULL
+     WHERE lane.source = %(source)s AND lane.channel = %(channel)s
+        AND (%(tenants)s::bigint[] IS NULL OR lane.tenant_id = ANY (%(tenants)s)))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupKey:
+    """Which dead letters belong together. `tenant_ids` None: those of every tenant, and those of none (unreadable
+    records)."""
+
+    reason: str
+    channel: str = ""
+    template_code: str = ""
+    kind: str = Kind.FAILED
+    tenant_ids: tuple[int, ...] | None = None
+
+    @property
+    def lane_source(self) -> str:
+        """Return the source of the lane in which this group's retries go out."""
+        return f"retry:{self.reason}:{self.template_code}"[:100].rstrip(":")
+
+    @property
+    def can_retry(self) -> bool:
+        """Say whether there is something to send: a record that could not be read can only be dismissed."""
+        return self.kind == Kind.FAILED
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the SQL parameters that IN_GROUP names."""
+        return {
+            "kind": self.kind,
+            "reason": self.reason,
+            "channel": self.channel,
+            "template_code": self.template_code,
+            "tenants": None if self.tenant_ids is None else list(self.tenant_ids),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One row of the Undeliverable page. `last_hour` and `hour_before` make its trend; `sample_id` is its newest dead
+    letter."""
+
+    key: GroupKey
+    count: int
+    first_at: datetime
+    last_at: datetime
+    last_hour: int
+    hour_before: int
+    sample_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """`moved`: go out again. `too_late`: stay open, since their expiry has passed and nothing could be sent."""
+
+    moved: int
+    too_late: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`moved`: dead letters of the group that were retried. `waiting`: of the retries in its lanes, those still to be
+    sent."""
+
+    moved: int
+    waiting: int
+
+
+class CannotRetryError(Exception):
+    """The group holds records that could not be read: there is no message to send."""
+
+
+def groups(*, tenant_ids: Sequence[int] | None, state: str = State.OPEN, kind: str | None = None) -> list[Group]:
+    """Return the dead letters of a state in groups, the largest first, at most 500. One query.
+
+    `tenant_ids` None: everything. `kind`: only what failed, or only what could not be read.
+    """
+    tenants = None if tenant_ids is None else tuple(tenant_ids)
+    values = {"state": state, "kind": kind, "tenants": None if tenants is None else list(tenants), "most": MOST_GROUPS}
+    with connection.cursor() as cursor:
+        cursor.execute(GROUPS, values)
+        return [
+            Group(
+                GroupKey(reason=reason, channel=channel, template_code=template_code, kind=kind, tenant_ids=tenants),
+                *figures,
+            )
+            for kind, reason, channel, template_code, *figures in cursor.fetchall()
+        ]
+
+
+def too_late(*, group: GroupKey) -> int:
+    """Return how many open dead letters of a group could not be sent any more, since their expiry has passed."""
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_TOO_LATE, group.parameters())
+        return int(cursor.fetchone()[0])
+
+
+def progress(*, group: GroupKey) -> Progress:
+    """Return how far the retries of a group are. Counted from rows, so it survives a reload and a restart."""
+    with connection.cursor() as cursor:
+        cursor.execute(PROGRESS, {**group.parameters(), "source": group.lane_source})
+        return Progress(*cursor.fetchone())
+
+
+def retry(*, group: GroupKey, limit: int | None = None, pace_per_minute: int | None = None, by: str) -> Retried:
+    """Send the open dead letters of a group again, the oldest first, at most `limit` of them.
+
+    In chunks, each a transaction of its own: a dead letter is taken once however often the button is pressed, and
+    what a crash leaves stays open. `pace_per_minute` slows the group's lane; None lets it go as fast as the channel
+    does. Raises: CannotRetryError.
+    """
+    if not group.can_retry:
+        raise CannotRetryError("Records that could not be read hold no message to send; they can only be dismissed.")
+    moved, after = 0, 0
+    while limit is None or moved < limit:
+        size = CHUNK if limit is None else min(CHUNK, limit - moved)
+        with transaction.atomic():
+            taken = _take(group, after=after, limit=size)
+            moved += _replay(group, [delivery_id for _letter_id, delivery_id in taken], pace_per_minute, by)
+        if not taken:
+            break
+        after = taken[-1][0]
+    if moved:
+        hints.hint([group.channel])
+    return Retried(moved, too_late(group=group))
+
+
+def dismiss(*, group: GroupKey, note: str, by: str) -> int:
+    """Settle the open dead letters of a group without sending anything, and return how many. Pressed again it finds
+    none."""
+    with connection.cursor() as cursor:
+        cursor.execute(DISMISS, {**group.parameters(), "note": note, "by": by[:150]})
+        return int(cursor.rowcount)
+
+
+def _take(group: GroupKey, *, after: int, limit: int) -> list[tuple[int, int]]:
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE, {**group.parameters(), "after": after, "limit": limit})
+        return list(cursor.fetchall())
+
+
+def _replay(group: GroupKey, delivery_ids: Sequence[int], pace_per_minute: int | None, by: str) -> int:
+    """Replay these and move those dead letters that were replayed; one whose expiry passed just now stays open."""
+    if not delivery_ids:
+        return 0
+    replayed = lifecycle.replay(
+        delivery_ids=delivery_ids, by=by, source=group.lane_source, pace_per_minute=pace_per_minute
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(MOVE, {"deliveries": list(replayed), "by": by[:150]})
+        return int(cursor.rowcount)
