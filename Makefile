@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+# Where bytecode may not be written, pytest rewrites its plugins at every start of every worker, which costs seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 UPGRADE ?=
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
