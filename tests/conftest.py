@@ -91,7 +91,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
     os.environ["DJANGO_SETTINGS_MODULE"] = "notifyproj.settings"
     assert settings.DATABASES  # reads them; pytest-django, whose turn comes next, goes on from there
-    del os.environ["DJANGO_SETTINGS_MODULE"]  # or xdist's workers would inherit it and read the settings too early
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart() -> None:
+    """Let no xdist worker, which is about to be made, inherit the settings module: it would read the settings too early."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
