@@ -30,7 +30,6 @@ TIMESTAMP_PATTERN: Final = (
     "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:[.][0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-5][0-9])"
 )
 
-_is_uuid: Final = re.compile(UUID_PATTERN).fullmatch
 _is_channel: Final = re.compile(CHANNEL_PATTERN).fullmatch
 _is_locale: Final = re.compile(LOCALE_PATTERN).fullmatch
 _is_timestamp: Final = re.compile(TIMESTAMP_PATTERN).fullmatch
@@ -39,7 +38,7 @@ _is_zoneless: Final = re.compile(
     "[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]+)?)?"
 ).fullmatch
 
-_NIL: Final = "00000000-0000-0000-0000-000000000000"
+_NIL: Final = UUID(int=0)
 
 
 def take_uuid(fields: dict[str, Any], key: str, path: str) -> UUID:
@@ -50,11 +49,16 @@ def take_uuid(fields: dict[str, Any], key: str, path: str) -> UUID:
     value = fields.get(key)
     if type(value) is not str:
         _refuse_type(value, path, "a UUID as text")
-    if not _is_uuid(value):
+    try:
+        # Reads 36 characters only as 8-4-4-4-12 hex digits, and three times as fast as UUID(value) would.
+        found = msgspec.convert(value, UUID) if len(value) == 36 and value == value.lower() else None
+    except msgspec.ValidationError:
+        found = None
+    if found is None:
         raise InvalidJob("invalid_uuid", f"{_show(value)} is no canonical lower-case UUID.", path=path)
-    if value == _NIL:
+    if found == _NIL:
         raise InvalidJob("nil_uuid", "the nil UUID names nobody; send the real id.", path=path)
-    return msgspec.convert(value, UUID)  # three times as fast as UUID(value), and checked above
+    return found
 
 
 def take_code(fields: dict[str, Any], key: str, path: str) -> str:

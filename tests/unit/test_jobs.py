@@ -186,7 +186,7 @@ def test_bytes_that_are_no_storable_object_are_refused(reason: str, raw: bytes) 
     assert "\n" not in invalid.message
 
 
-FIELDS = [
+FIELDS: list[tuple[str, str, dict[str, Any]]] = [
     ("missing", "job_id", {"job_id": None}),
     ("missing", "user_id", {"user_id": None}),
     ("missing", "channel", {"channel": None}),

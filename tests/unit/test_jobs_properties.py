@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from deliveries.job_schema import NOTIFICATION_JOB_SCHEMA
-from deliveries.jobs import REASONS, InvalidJob, NotificationJob, parse_job, parse_jobs, parse_simple
+from deliveries.jobs import REASONS, InvalidJob, NotificationJob, fields, parse_job, parse_jobs, parse_simple
 from deliveries.jobs.reasons import NOT_JSON
 from deliveries.jobs.strict_json import MAX_DEPTH, decode_object
 from tests.unit.test_jobs import FIELDS, FULL, NOW, SMALLEST
@@ -96,15 +98,18 @@ def assert_fits_postgres(job: NotificationJob) -> None:
 
 @given(st.binary(max_size=200) | st.text(max_size=60).map(lambda text: text.encode(errors="replace")))
 def test_no_bytes_crash_any_parser(raw: bytes) -> None:
-    for parse in (
-        lambda: parse_job(raw, now=NOW),
+    parsers: list[Callable[[], Any]] = [
+        lambda: [parse_job(raw, now=NOW)],
         lambda: parse_jobs(raw, now=NOW),
         lambda: parse_simple(raw, topic="t", partition=0, offset=0, timestamp_ms=-1, now=NOW),
-    ):
-        with pytest.raises(InvalidJob) as caught:
-            judged = parse()
-            raise next(item for item in judged if isinstance(item, InvalidJob))
-        assert caught.value.reason in REASONS
+    ]
+    for parse in parsers:
+        try:
+            refused = [item for item in parse() if isinstance(item, InvalidJob)]
+        except InvalidJob as invalid:
+            refused = [invalid]
+        assert refused, "bytes drawn blindly are no job"
+        assert {invalid.reason for invalid in refused} <= REASONS.keys()
 
 
 @given(raw_jobs())
@@ -193,6 +198,23 @@ def test_cheap_tests_on_bytes_agree_with_a_plain_reading(text: str) -> None:
         event("accepted")
         assert good
         assert decoded == expected
+
+
+@given(
+    st.text("0123456789abcdefABCDEF-{}\u0661", min_size=30, max_size=38)
+    | st.uuids().map(str).flatmap(st.permutations).map("".join)
+)
+@example("0b9c1b0e-7f2d-4d0e-9f43-2f6f6a1d3c55")
+@example("0b9c1b0e7-f2d-4d0e-9f43-2f6f6a1d3c55")
+def test_only_the_canonical_spelling_is_a_uuid(text: str) -> None:
+    canonical = re.fullmatch(fields.UUID_PATTERN, text) is not None
+    try:
+        assert str(fields.take_uuid({"id": text}, "id", "id")) == text
+    except InvalidJob as invalid:
+        assert invalid.reason == "invalid_uuid"
+        assert not canonical
+    else:
+        assert canonical
 
 
 EXPRESSIBLE = [

@@ -24,7 +24,12 @@ SIMPLE: dict[str, Any] = {
 
 
 def parse(message: dict[str, Any], **place: Any) -> list[NotificationJob]:
-    record = {"topic": "notifications", "partition": 3, "offset": 42, "timestamp_ms": 1_763_121_600_123} | place
+    record: dict[str, Any] = {
+        "topic": "notifications",
+        "partition": 3,
+        "offset": 42,
+        "timestamp_ms": 1_763_121_600_123,
+    } | place
     return parse_simple(json.dumps(message).encode(), now=NOW, **record)
 
 
@@ -80,7 +85,7 @@ def test_title_may_be_left_out() -> None:
     assert parse(SIMPLE | {"title": None})[0].content == {"title": "", "body": "It is on its way."}
 
 
-FIELDS = [
+FIELDS: list[tuple[str, str, dict[str, Any]]] = [
     ("missing", "message_type", {"message_type": None}),
     ("unknown_message_type", "message_type", {"message_type": "template"}),
     ("wrong_type", "message_type", {"message_type": 1}),
