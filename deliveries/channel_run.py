@@ -123,9 +123,10 @@ class ChannelRun:
                     lowest_priority=lowest_priority,
                 )
             )
-            self._more = len(rows) >= limit
+            # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search.
+            self._more = bool(rows)
             self._take(rows)
-            return self._more
+            return len(rows) >= limit
 
     async def run_suspects(self, *, limit: int) -> int:
         """Claim and send suspects of this channel now, though it is held, and return how many once their outcomes are recorded."""
@@ -191,7 +192,7 @@ class ChannelRun:
             self._startable.set()
 
     async def _claimer(self) -> None:
-        """Go on claiming while the last claim was full and there is room for a good part of another."""
+        """Go on claiming while claims bring something and there is room for a good part of another."""
         while True:
             await self._hungry.wait()
             self._hungry.clear()
@@ -347,6 +348,8 @@ class ChannelRun:
                 await self._record(batch)
                 self._recording = 0
                 self._note_rate(len(batch), time.perf_counter() - began)
+            if not self.rows_in_hand():
+                self._more = True  # whoever waited for a person in this batch can be claimed now
             self._hungry.set()
             self._startable.set()
             self._quiet.set()

@@ -129,7 +129,8 @@ def accept(rows: Sequence[NewRow]) -> list[Accepted]:
         cursor.execute(STAGING)
         cursor.execute(DRAW_IDS, [len(rows)])
         ids = [row_id for (row_id,) in cursor.fetchall()]
-        with cursor.copy(COPY) as copy:
+        # COPY goes past Django's cursor, so its errors are translated here.
+        with connection.wrap_database_errors, cursor.copy(COPY) as copy:
             for row_id, row in zip(ids, rows, strict=True):
                 copy.write_row(_copy_values(row_id, row))
         cursor.execute(LANES)

@@ -1,6 +1,5 @@
-"""Storage settings of the delivery table, and the default tenant that jobs without `tenant_id` belong to."""
+"""Storage settings of the tables that are updated often."""
 
-from django.conf import settings
 from django.db import migrations
 
 # Every row is updated three times in its life. Room on the page keeps a start HOT; early vacuum keeps the claim's index short.
@@ -27,15 +26,8 @@ ALTER TABLE deliveries_outboxposition RESET (fillfactor);
 """
 
 
-def create_default_tenant(apps, schema_editor):
-    apps.get_model("deliveries", "Tenant").objects.get_or_create(
-        slug=settings.DEFAULT_TENANT, defaults={"name": "Default", "default_locale": settings.DEFAULT_LOCALE}
-    )
-
-
 class Migration(migrations.Migration):
     dependencies = [("deliveries", "0001_initial")]
     operations = [
         migrations.RunSQL(STORAGE, STORAGE_BACK),
-        migrations.RunPython(create_default_tenant, migrations.RunPython.noop),
     ]
