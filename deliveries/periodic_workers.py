@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 from deliveries import hints, lifecycle
 from deliveries.actors import SUSPECTS
@@ -15,10 +16,15 @@ _relay = Relay()
 
 @register_worker("deliveries.sweep", interval_seconds="SWEEP_INTERVAL_SECONDS")
 def sweep(context: WorkerContext) -> Report:
-    """Settle what expired or lost its process, and hint the channels that have due rows."""
-    swept = lifecycle.sweep()
-    hints.hint([*swept.due_channels, *([SUSPECTS] if swept.has_suspects else [])])
-    return {name: count for name, count in dataclasses.asdict(swept).items() if type(count) is int}
+    """Settle what expired or lost its process, chunk after chunk, and hint the channels that have due rows."""
+    settled: Counter[str] = Counter()
+    while True:
+        swept = lifecycle.sweep()
+        settled.update({name: count for name, count in dataclasses.asdict(swept).items() if type(count) is int})
+        hints.hint([*swept.due_channels, *([SUSPECTS] if swept.has_suspects else [])])
+        context.watch.moved()
+        if not swept.is_full or context.stopping:
+            return settled
 
 
 @register_worker("deadletters.relay", interval_seconds=RELAY_INTERVAL_SECONDS)

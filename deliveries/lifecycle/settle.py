@@ -105,6 +105,11 @@ class Swept:
     due_channels: list[str] = field(default_factory=list)
     has_suspects: bool = False
 
+    @property
+    def is_full(self) -> bool:
+        """Say whether some kind filled its chunk, so that more of it may be there."""
+        return max(self.expired, self.cancelled, self.returned + self.retried + self.failed) >= CHUNK
+
 
 def sweep() -> Swept:
     """Settle one chunk of each kind and tell which channels have due rows. Safe to repeat and to run many times at once."""
