@@ -23,7 +23,12 @@ def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
         cache_logger_on_first_use=True,
     )
     as_json = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    renderer: list[Any] = as_json if fmt == "json" else [structlog.dev.ConsoleRenderer(colors=False)]
+    # The plain traceback, because rich's prints the values of local variables, and secrets are among them.
+    renderer: list[Any] = (
+        as_json
+        if fmt == "json"
+        else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+    )
     return {
         "version": 1,
         "disable_existing_loggers": False,
