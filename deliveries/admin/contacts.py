@@ -1,0 +1,124 @@
+"""Contacts and tenants: the list that finds people by index, and a person's page with their latest deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from deliveries.admin import words
+from deliveries.admin.base import StaffAdmin, chip, many_tenants, two_lines, when
+from deliveries.admin.deliveries import TenantFilter
+from deliveries.admin.paging import KeysetAdmin
+from deliveries.admin.people import find_people
+from deliveries.channels import Channel
+from deliveries.models import Contact, Delivery, Tenant
+
+RECENT = 10
+
+
+class ContactForm(forms.ModelForm):  # type: ignore[type-arg]  # the plain class takes no argument when it runs
+    """A person, with the channels they do not want as boxes to tick."""
+
+    opted_out = forms.MultipleChoiceField(
+        label="Does not want",
+        required=False,
+        choices=[(channel.value, words.channel(channel)) for channel in Channel],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="Nothing is sent over these channels; the job is recorded as not sent.",
+    )
+
+    class Meta:
+        model = Contact
+        fields = ("tenant", "user_id", "name", "email", "phone", "locale", "time_zone", "attributes", "opted_out")
+
+
+@admin.register(Contact)
+class ContactAdmin(KeysetAdmin):
+    """People, newest first."""
+
+    form = ContactForm
+    list_display = ("person", "phone", "locale", "unwanted", "added")
+    list_display_links = ("person",)
+    list_filter = (TenantFilter,)
+    search_fields = ("user_id",)
+    search_help_text = "Name, address, phone or user id"
+    change_form_outer_after_template = "admin/deliveries/_contact_deliveries.html"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Contact], search_term: str
+    ) -> tuple[QuerySet[Contact], bool]:
+        """Find by index; a term that means more people than fit a page shows the newest of them."""
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(pk__in=[person.pk for person in find_people(search_term)]), False
+
+    def get_fields(self, request: HttpRequest, obj: Contact | None = None) -> list[str]:
+        """Hide the tenant while there is only one."""
+        tenant = ["tenant"] if many_tenants() else []
+        fields = ["user_id", "name", "email", "phone", "locale", "time_zone", "opted_out", "attributes"]
+        return [*tenant, *fields]
+
+    def get_list_display(self, request: HttpRequest) -> Sequence[str]:
+        """Show the tenant where there is more than one."""
+        return (*self.list_display, "tenant") if many_tenants() else self.list_display
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Contact | None = None) -> list[str]:
+        """Keep who a person is: deliveries name them by it."""
+        return ["tenant", "user_id"] if obj else []
+
+    def save_model(self, request: HttpRequest, obj: Contact, form: forms.ModelForm[Contact], change: bool) -> None:
+        """Put a new contact under the only tenant where nobody chose one."""
+        if obj.tenant_id is None:
+            obj.tenant = Tenant.objects.get()
+        super().save_model(request, obj, form, change)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Add the latest deliveries."""
+        contact = Contact.objects.filter(pk=object_id).first() if object_id.isdigit() else None
+        rows: Sequence[Delivery] = []
+        if contact is not None and request.user.has_perm("deliveries.view_delivery"):
+            mine = Delivery.objects.filter(tenant=contact.tenant_id, user_id=contact.user_id)
+            rows = list(mine.select_related("lane").order_by("-id")[:RECENT])
+        recent = [(row, words.message(row), words.status(row), words.channel(row.channel)) for row in rows]
+        return super().change_view(
+            request, object_id, form_url, {"contact": contact, "recent": recent, **(extra_context or {})}
+        )
+
+    @admin.display(description="Person")
+    def person(self, row: Contact) -> SafeString:
+        """Name the person and where mail reaches them."""
+        return two_lines(str(row), row.email or str(row.user_id))
+
+    @admin.display(description="Does not want")
+    def unwanted(self, row: Contact) -> SafeString | str:
+        """List the channels they opted out of."""
+        return chip(", ".join(words.channel(name) for name in row.opted_out), "warn") if row.opted_out else ""
+
+    @admin.display(description="Added")
+    def added(self, row: Contact) -> SafeString:
+        """Say when they were added."""
+        return when(row.created_at)
+
+
+@admin.register(Tenant)
+class TenantAdmin(StaffAdmin):
+    """Customers of the service. Shown in the navigation from the second one on."""
+
+    list_display = ("name", "slug", "default_locale", "created_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
+        """Keep the slug: jobs and tokens name the tenant by it."""
+        return ["slug"] if obj else []
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Deliveries point at tenants for as long as they are kept."""
+        return False

@@ -1,0 +1,156 @@
+"""What the page of one delivery shows: message, data, job. Reads only; words come from `words`, the story from `timeline`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from deliveries.admin import words
+from deliveries.admin.people import contacts_of
+from deliveries.channels import Priority, Status
+from deliveries.models import Contact, Delivery, TemplateVersion
+from deliveries.reasons import describe
+from deliveries.rendering import ContentSource, RenderError, context_of, render, render_inline
+from deliveries.rendering.book import normal_locale
+from deliveries.senders.base import Content
+from deliveries.timeline import Kind, timeline
+
+#: What a preview frame may do: show inline styles and embedded pictures. No scripts, no network.
+FRAME_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
+TONES: Final = {
+    Kind.ATTEMPT_FAILED: "warn",
+    Kind.SENT: "ok",
+    Kind.SEEN: "ok",
+    Kind.ACKNOWLEDGED: "ok",
+    Kind.FAILED: "bad",
+    Kind.SENDING: "busy",
+    Kind.HELD: "warn",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A message as somebody reads it. `how` says where these words come from; `problem` why there are none."""
+
+    how: str
+    content: Content = field(default_factory=Content)
+    problem: str = ""
+    frame: str = ""
+
+
+def context(row: Delivery) -> dict[str, Any]:
+    """Return everything the template needs, by a fixed number of queries."""
+    contact = contacts_of([row]).get((row.tenant_id, row.user_id))
+    events = timeline(row)
+    copies = sum(event.kind == Kind.REPLAYED for event in events)
+    is_bad = row.status in (Status.FAILED, Status.SUPPRESSED, Status.EXPIRED)
+    return {
+        "title": f"Delivery to {contact or row.address or row.user_id}",
+        "row": row,
+        "contact": contact,
+        "channel": words.channel(row.channel),
+        "channel_icon": words.channel_icon(row.channel),
+        "priority": words.PRIORITIES[row.priority],
+        "status": words.status(row),
+        "outcome": words.outcome(row),
+        "next": words.whats_next(row),
+        "reason": describe(row.reason) if is_bad and row.reason else None,
+        "events": [(event, TONES.get(event.kind, "quiet")) for event in events],
+        "preview": preview(row, contact),
+        "data": pretty(row.data),
+        "job": pretty(job_of(row)),
+        "copies": copies,
+        "may_be_second": row.status == Status.SENT or copies > 0 or any(e.facts.get("is_ambiguous") for e in events),
+        "is_waiting": row.is_waiting,
+        "is_terminal": row.is_terminal,
+    }
+
+
+def preview(row: Delivery, contact: Contact | None) -> Preview:
+    """Return the message: as sent where it was stored, else rendered again. At most two queries."""
+    if row.rendered:
+        stored = {key: str(row.rendered.get(key) or "") for key in ("subject", "text", "html", "action_url")}
+        return Preview("As sent", Content(**stored))
+    try:
+        if row.content is not None:
+            content = render_inline(str(row.content.get("title") or ""), str(row.content.get("body") or ""))
+            return Preview("As it came with the job", content)
+        return _rendered_again(row, contact)
+    except RenderError as error:
+        return Preview("Rendered again", problem=error.message)
+
+
+def frame(html: str) -> str:
+    """Return a document for a sandboxed frame's srcdoc: the mail's HTML under a policy that lets nothing out or in."""
+    return f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{FRAME_POLICY}">{html}'
+
+
+def pretty(value: Any) -> str:
+    """Return JSON for reading."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def job_of(row: Delivery) -> dict[str, Any]:
+    """Return the job that a row came from, with the keys of the contract (section 1)."""
+    job: dict[str, Any] = {
+        "job_id": str(row.job_id),
+        "user_id": str(row.user_id),
+        "channel": row.channel,
+        "template_code": row.template_code or None,
+        "locale": row.locale or None,
+        "data": row.data,
+        "meta": {**row.meta, "priority": Priority(row.priority).name.lower()},
+        "created_at": row.created_at.isoformat(),
+        "send_after": row.send_after.isoformat() if row.send_after else None,
+        "expires_at": row.expires_at.isoformat() if row.expires_at else None,
+    }
+    if row.content is not None:
+        job["content"] = row.content
+    if row.category:
+        job["category"] = row.category
+    return job
+
+
+def render_version(
+    version: TemplateVersion, *, locales: Sequence[str], data: dict[str, Any], contact: dict[str, Any], tenant: Any
+) -> tuple[Content, str]:
+    """Render one version for the first of `locales` that it has; return the words and their locale. Raises: RenderError."""
+    contents = {normal_locale(content.locale): content for content in version.contents.all()}
+    for locale in (*locales, version.default_locale):
+        wanted = normal_locale(locale)
+        found = contents.get(wanted) or contents.get(wanted.partition("-")[0])
+        if found is not None:
+            source = ContentSource(found.subject, found.text, found.html, found.action_url, found.locale)
+            names = {"name": tenant.name, "slug": tenant.slug}
+            return render(source, context_of(data, contact=contact, tenant=names)), found.locale
+    raise RenderError("unknown_template", f"Version {version.number} has no text for {version.default_locale!r}.")
+
+
+def person_of(contact: Contact | None, user_id: object) -> dict[str, Any]:
+    """Return a contact as templates see it; an unknown one has empty fields."""
+    contact = contact or Contact()
+    fields = ("name", "email", "phone", "locale", "time_zone", "attributes")
+    return {"user_id": str(user_id), **{field: getattr(contact, field) for field in fields}}
+
+
+def _rendered_again(row: Delivery, contact: Contact | None) -> Preview:
+    version = row.template_version or _newest(row)
+    if version is None:
+        return Preview(
+            "Not rendered", problem=f"There is no published template {row.template_code!r}. Publish it, then retry."
+        )
+    locales = [locale for locale in (row.locale, contact.locale if contact else "") if locale]
+    content, locale = render_version(
+        version, locales=locales, data=row.data, contact=person_of(contact, row.user_id), tenant=row.tenant
+    )
+    what = "Rendered again" if row.template_version_id else "As it would go out now"
+    return Preview(
+        f"{what} from v{version.number}, {locale}", content, frame=frame(content.html) if content.html else ""
+    )
+
+
+def _newest(row: Delivery) -> TemplateVersion | None:
+    versions = TemplateVersion.objects.filter(template__tenant=row.tenant_id, template__code=row.template_code)
+    return versions.filter(state=TemplateVersion.State.PUBLISHED).order_by("-number").first()

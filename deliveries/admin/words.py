@@ -1,0 +1,185 @@
+"""The words staff read for the contract's: statuses, outcomes, channels, workers. The only place that translates them.
+
+Pure: a row in, text out. `Chip.tone` is one of ok, busy, warn, bad, quiet: the stylesheet gives each its colours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from deliveries.channels import WAITING, Channel, Status
+from deliveries.models import Delivery, WorkerHeartbeat
+from deliveries.reasons import MAY_HAVE_BEEN_SENT, describe
+
+CHANNELS: Final = {
+    Channel.EMAIL: "E-mail",
+    Channel.WS: "In-app",
+    Channel.SMS: "SMS",
+    Channel.PUSH: "Push",
+    Channel.WEBHOOK: "Webhook",
+}
+CHANNEL_ICONS: Final = {
+    Channel.EMAIL: "mail",
+    Channel.WS: "inbox",
+    Channel.SMS: "sms",
+    Channel.PUSH: "phone_iphone",
+    Channel.WEBHOOK: "webhook",
+}
+STATUSES: Final = {
+    Status.PENDING: ("Waiting", "quiet"),
+    Status.SENDING: ("In progress", "busy"),
+    Status.RETRYING: ("Trying again", "warn"),
+    Status.SENT: ("Handed to provider", "ok"),
+    Status.FAILED: ("Failed", "bad"),
+    Status.EXPIRED: ("Too late", "quiet"),
+    Status.SUPPRESSED: ("Not sent", "quiet"),
+    Status.CANCELLED: ("Cancelled", "quiet"),
+}
+OUTCOMES: Final = {
+    "delivered": ("Delivered", "ok"),
+    "bounced": ("Bounced", "bad"),
+    "complained": ("Complained", "bad"),
+    "seen": ("Seen", "ok"),
+    "acknowledged": ("Acknowledged", "ok"),
+}
+PRIORITIES: Final = {0: "High", 1: "Normal", 2: "Low"}
+SERVICES: Final = {
+    "sender": "Sender",
+    "consumer": "Outbox consumer",
+    "outbox": "Outbox consumer",
+    "consume_outbox": "Outbox consumer",
+    "periodic": "Scheduled task",
+    "sweeper": "Sweeper",
+    "relay": "Undeliverable relay",
+    "web": "Web server",
+}
+WORKER_STATES: Final = {
+    WorkerHeartbeat.State.RUNNING: ("Running", "ok"),
+    WorkerHeartbeat.State.STUCK: ("Stuck: alive, but its work does not move", "bad"),
+    WorkerHeartbeat.State.STOPPING: ("Stopping", "quiet"),
+    WorkerHeartbeat.State.STOPPED: ("Stopped", "quiet"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A word with a tone."""
+
+    text: str
+    tone: str
+
+
+def channel(name: str) -> str:
+    """Name a channel; one that nobody declared keeps its own name."""
+    return CHANNELS.get(name, name)  # type: ignore[call-overload, no-any-return]  # a plain str equals its StrEnum member
+
+
+def channel_icon(name: str) -> str:
+    """Name the Material symbol of a channel."""
+    return CHANNEL_ICONS.get(name, "send")  # type: ignore[call-overload, no-any-return]
+
+
+def service(service_type: str) -> str:
+    """Name a kind of process."""
+    return SERVICES.get(service_type, service_type.replace("_", " ").replace(".", " ").capitalize())
+
+
+def status(delivery: Delivery) -> Chip:
+    """Say how a delivery stands."""
+    text, tone = STATUSES[Status(delivery.status)]
+    match delivery.status:
+        case Status.SENT if delivery.channel == Channel.WS:
+            text = "Removed from inbox" if delivery.recalled_at else "In inbox"
+        case Status.FAILED if delivery.reason in MAY_HAVE_BEEN_SENT:
+            text = "May have been sent"
+        case Status.SUPPRESSED:
+            text = f"Not sent: {describe(delivery.reason).title.lower()}"
+    return Chip(text, tone)
+
+
+def outcome(delivery: Delivery) -> Chip | None:
+    """Say what became of it after it was sent, when somebody told us."""
+    if delivery.acknowledged_at is not None:
+        return Chip(*OUTCOMES["acknowledged"])
+    if delivery.read_at is not None:
+        return Chip(*OUTCOMES["seen"])
+    return Chip(*OUTCOMES[delivery.outcome]) if delivery.outcome in OUTCOMES else None
+
+
+def message(delivery: Delivery) -> str:
+    """Name what was to be said: the template's code, or the title that came with the job."""
+    title = str((delivery.content or {}).get("title") or "")
+    return delivery.template_code or title or "Without a template"
+
+
+def whats_next(delivery: Delivery, *, now: datetime | None = None) -> str:
+    """Say what happens next with a delivery, or why nothing does. Needs `delivery.lane` when it waits."""
+    now = now or timezone.now()
+    if delivery.status in WAITING:
+        return _waits_for(delivery, now)
+    match delivery.status:
+        case Status.SENDING:
+            return f"Attempt {delivery.attempts} is under way."
+        case Status.SENT if delivery.channel == Channel.WS:
+            return "It is in the person's inbox." if delivery.recalled_at is None else "It was taken out of the inbox."
+        case Status.SENT:
+            return "Nothing more to do here: the provider has it."
+    return describe(delivery.reason).fix if delivery.reason else "Nothing happens by itself."
+
+
+def _waits_for(delivery: Delivery, now: datetime) -> str:
+    """Say until when and why a delivery waits."""
+    lane, due = delivery.lane, delivery.next_attempt_at
+    if lane is not None and lane.cancelled_at is not None:
+        return "It is being cancelled."
+    if lane is not None and lane.paused_at is not None:
+        why = f": {lane.pause_reason}" if lane.pause_reason else ""
+        return f"On hold since {moment(lane.paused_at)} by {lane.paused_by or 'staff'}{why}."
+    if lane is not None and lane.not_before is not None and lane.not_before > now:
+        return f"Held back until {moment(lane.not_before)}."
+    if delivery.lease_expires_at is not None and delivery.lease_expires_at > now:
+        return "A sender has it and starts it now."
+    why = f" after: {describe(delivery.reason).title}" if delivery.reason else ""
+    if due is not None and due > now:
+        what = f"Attempt {delivery.attempts + 1}" if delivery.attempts else "It is sent"
+        return f"{what} at {moment(due)} (in {duration(due - now)}){why}."
+    if lane is not None and lane.pace_per_minute is not None:
+        return f"Waits its turn: its group goes out at {lane.pace_per_minute} a minute{why}."
+    return f"Due; the next free sender takes it{why}."
+
+
+def worker_state(worker: WorkerHeartbeat, *, down_after: timedelta, now: datetime | None = None) -> Chip:
+    """Say how a process is. `down_after`: silent for longer than this means gone, whatever it said last."""
+    now = now or timezone.now()
+    text, tone = WORKER_STATES[WorkerHeartbeat.State(worker.state)]
+    if worker.state != WorkerHeartbeat.State.STOPPED and now - worker.beat_at > down_after:
+        return Chip(f"Gone: no sign for {duration(now - worker.beat_at)}", "bad")
+    return Chip(text, tone)
+
+
+def duration(length: timedelta) -> str:
+    """Say a length of time in its largest unit: `12 minutes`, `3 seconds`."""
+    seconds = max(0, round(length.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} second{'' if seconds == 1 else 's'}"
+    now = timezone.now()
+    return timesince(now - timedelta(seconds=seconds), now, depth=1).replace("\xa0", " ")
+
+
+def moment(at: datetime) -> str:
+    """Say a moment in local time: the time alone today, otherwise with the date."""
+    local = timezone.localtime(at)
+    today = timezone.localdate()
+    if local.date() == today:
+        return f"{local:%H:%M:%S}"
+    return f"{local:%-d %b %H:%M}" if local.year == today.year else f"{local:%-d %b %Y %H:%M}"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Say a number with its noun: `1 delivery`, `4,112 deliveries`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

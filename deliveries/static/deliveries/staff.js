@@ -1,0 +1,148 @@
+/* What the staff pages need beyond Unfold's own scripts: dialogs, copy buttons, local tabs, live figures. No framework, no build.
+   Everything is bound by data attributes and delegated from the document, so swapped-in fragments work at once. */
+"use strict";
+(() => {
+  // Dialogs: <button data-dialog="id" data-fill-NAME="…"> opens <dialog id>; each data-fill goes to [data-slot=NAME] inside it.
+  function openDialog(button) {
+    const dialog = document.getElementById(button.dataset.dialog);
+    for (const slot of dialog.querySelectorAll("[data-slot]")) {
+      const value = button.dataset["fill" + slot.dataset.slot];
+      if (value === undefined) continue;
+      if ("value" in slot) slot.value = value;
+      else slot.textContent = value;
+    }
+    dialog.showModal();
+  }
+
+  async function copy(button) {
+    const text = button.dataset.copy || document.getElementById(button.dataset.copyFrom).textContent;
+    const label = button.querySelector("[data-label]") || button;
+    const before = label.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      label.textContent = "Copied";
+    } catch {
+      // Clipboard access needs https or localhost; the text can still be selected by hand.
+      window.prompt("Copy this text", text);
+    }
+    setTimeout(() => { label.textContent = before; }, 1500);
+  }
+
+  // Tabs within a page: [role=tab][aria-controls] in a [role=tablist]; arrow keys move, as ARIA asks for.
+  function selectTab(tab) {
+    for (const other of tab.closest("[role=tablist]").querySelectorAll("[role=tab]")) {
+      const chosen = other === tab;
+      other.setAttribute("aria-selected", String(chosen));
+      other.tabIndex = chosen ? 0 : -1;
+      document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
+    }
+    tab.focus();
+  }
+
+  document.addEventListener("click", (event) => {
+    const target = event.target.closest("[data-dialog], [data-copy], [data-copy-from], [data-close], [role=tab]");
+    if (!target) return;
+    if (target.dataset.dialog) openDialog(target);
+    else if (target.dataset.copy || target.dataset.copyFrom) copy(target);
+    else if ("close" in target.dataset) target.closest("dialog").close();
+    else selectTab(target);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const tab = event.target.closest?.("[role=tab]");
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!tab || !step) return;
+    const tabs = [...tab.closest("[role=tablist]").querySelectorAll("[role=tab]")];
+    selectTab(tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length]);
+  });
+
+  // A form sends once: a second click while the answer is on its way does nothing.
+  document.addEventListener("submit", (event) => {
+    for (const button of event.target.querySelectorAll("button[type=submit]")) setTimeout(() => { button.disabled = true; });
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) for (const button of document.querySelectorAll("button[type=submit]:disabled")) button.disabled = false;
+  });
+
+  // Live figures: <div data-live-url data-live-seconds> is replaced by what the address answers, while the page is visible.
+  let chart = null;
+  function drawChart() {
+    const canvas = document.getElementById("ns-chart");
+    const source = document.getElementById("ns-chart-data");
+    if (!canvas || !source) return;
+    const data = JSON.parse(source.textContent);
+    const style = getComputedStyle(document.documentElement);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    if (chart && chart.canvas !== canvas) { chart.destroy(); chart = null; }
+    const sets = [
+      { label: "Sent", data: data.sent, backgroundColor: colour("--color-primary-500") },
+      { label: "Failed", data: data.failed, backgroundColor: colour("--ns-bad") },
+    ];
+    if (chart) {
+      chart.data.labels = data.labels;
+      sets.forEach((set, index) => Object.assign(chart.data.datasets[index], set));
+      chart.options.scales.y.grid.color = colour("--ns-line");
+      chart.update("none");
+      return;
+    }
+    chart = new Chart(canvas, {
+      type: "bar",
+      data: { labels: data.labels, datasets: sets },
+      options: {
+        animation: false,
+        maintainAspectRatio: false,
+        barPercentage: 0.9,
+        categoryPercentage: 1,
+        interaction: { mode: "index", intersect: false },
+        plugins: { legend: { display: false } },
+        scales: {
+          x: { stacked: true, border: { display: false }, grid: { display: false },
+               ticks: { maxTicksLimit: 7, maxRotation: 0, color: colour("--ns-muted") } },
+          y: { stacked: true, beginAtZero: true, suggestedMax: 5, border: { display: false },
+               grid: { color: colour("--ns-line") }, ticks: { precision: 0, maxTicksLimit: 5, color: colour("--ns-muted") } },
+        },
+      },
+    });
+  }
+
+  function lose(area) {
+    area.querySelector("[data-lost-since]").textContent = area.querySelector("[data-read-at]").textContent;
+    area.dataset.live = "lost";
+  }
+
+  async function refresh(area) {
+    if (document.hidden || area.querySelector("dialog[open]")) return;
+    let answer;
+    try {
+      answer = await fetch(area.dataset.liveUrl, { headers: { "X-Requested-With": "fetch" }, redirect: "error" });
+    } catch {
+      return lose(area);
+    }
+    if (!answer.ok) return lose(area);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of area.querySelectorAll("[data-part]")) {
+      const next = fresh.querySelector(`[data-part="${part.dataset.part}"]`);
+      if (!next || next.innerHTML === part.innerHTML) continue;
+      const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+      part.innerHTML = next.innerHTML;
+      if (focused) document.getElementById(focused)?.focus();
+    }
+    area.dataset.live = "on";
+    drawChart();
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const main = document.getElementById("main");
+    if (main) {
+      const skip = Object.assign(document.createElement("a"), { className: "ns-skip", href: "#content", textContent: "Skip to the content" });
+      document.body.prepend(skip);
+      document.getElementById("content")?.setAttribute("tabindex", "-1");
+    }
+    const area = document.querySelector("[data-live-url]");
+    if (!area) return;
+    drawChart();
+    setInterval(() => refresh(area), Number(area.dataset.liveSeconds) * 1000);
+    document.addEventListener("visibilitychange", () => refresh(area));
+    new MutationObserver(drawChart).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  });
+})();
