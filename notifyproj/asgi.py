@@ -9,6 +9,7 @@ find clients that are gone.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from typing import Any
@@ -25,23 +26,35 @@ from deliveries.realtime.auth import HideTokens, conceal_token, verifier_from_se
 from deliveries.realtime.connection import Send  # noqa: E402
 from deliveries.realtime.consumers import NoSuchEndpoint, NotificationConsumer, Receive, Scope  # noqa: E402
 from deliveries.realtime.hub import hub_from_settings  # noqa: E402
+from deliveries.workers.heartbeat import Heartbeat, Watch  # noqa: E402
 
+PULSE_SECONDS = 1.0
 SERVER_LOGGERS = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 hub = hub_from_settings()
 
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-    """Open the hub before the first connection and close it after the last."""
+    """Open the hub before the first connection and close it after the last; show meanwhile that the process lives."""
+    await receive()  # lifespan.startup
+    heartbeat = Heartbeat("web")
+    pulse = asyncio.create_task(beat(heartbeat.watch("event loop")))
+    heartbeat.start()
+    await hub.start()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()  # lifespan.shutdown
+    heartbeat.draining()
+    await hub.stop()
+    pulse.cancel()
+    await asyncio.to_thread(heartbeat.stop)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def beat(watch: Watch) -> None:
+    """Show that the event loop comes round. Something that blocks it turns the process unhealthy."""
     while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            await hub.start()
-            await send({"type": "lifespan.startup.complete"})
-        elif message["type"] == "lifespan.shutdown":
-            await hub.stop()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
+        watch.moved()
+        await asyncio.sleep(PULSE_SECONDS)
 
 
 # Channels routes ASGI applications by Django's patterns, which are typed for views.
