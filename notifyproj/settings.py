@@ -1,19 +1,20 @@
 """Settings: the environment first, then a `.env` file, then the default written here. docs/configuration.md holds a row for each.
 
-Only reading and grouping happens here. Whether the values make sense is checked in `deliveries/checks.py`.
+Only reading and grouping happens here. What cannot be read is refused at the end, one line each; whether the values make sense is
+checked in `deliveries/checks.py`.
 """
 
+import os
+import zoneinfo
 from pathlib import Path
 
-import environ
-
+from notifyproj.environment import Environment
 from notifyproj.logs import logging_config
 from notifyproj.unfold_settings import unfold_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-if (BASE_DIR / ".env").exists():
-    environ.Env.read_env(str(BASE_DIR / ".env"))
+env = Environment()
+env.read_file(BASE_DIR / env.str("ENV_FILE", ".env"), must_exist="ENV_FILE" in os.environ)
 
 # --- Django -----------------------------------------------------------------------------------------------------------------------
 DEFAULT_SECRET_KEY = "insecure-default-for-development-only-never-in-production"  # noqa: S105 (refused when DEBUG=0)
@@ -24,9 +25,10 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SITE_NAME = env.str("SITE_NAME", "Notifications")
 ENVIRONMENT_LABEL = env.str("ENVIRONMENT_LABEL", "")
 SECURE_COOKIES = env.bool("SECURE_COOKIES", False)
-LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
-LOG_FORMAT = env.str("LOG_FORMAT", "console")
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))
 DEMO = env.bool("DEMO", False)
+DEMO_FOLDER = env.str("DEMO_FOLDER", str(BASE_DIR / ".run"))
 
 INSTALLED_APPS = [
     "channels",
@@ -59,6 +61,8 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
 ]
 ROOT_URLCONF = "notifyproj.urls"
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 ASGI_APPLICATION = "notifyproj.asgi.application"
 TEMPLATES = [
     {
@@ -79,7 +83,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LANGUAGE_CODE = "en"
-TIME_ZONE = env.str("TIME_ZONE", "UTC")
+TIME_ZONE = env.choice("TIME_ZONE", "UTC", zoneinfo.available_timezones(), wanted="a time zone such as Europe/Berlin")
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -89,15 +93,19 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", False)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", False) else None
 LOGGING = logging_config(level=LOG_LEVEL, fmt=LOG_FORMAT)
 UNFOLD = unfold_config(site_name=SITE_NAME, environment_label=ENVIRONMENT_LABEL)
 
 # --- Servers ----------------------------------------------------------------------------------------------------------------------
-DATABASE_URL = env.str("DATABASE_URL", "postgres://notify:notify@127.0.0.1:5432/notify")
+DATABASE_URL = env.address(
+    "DATABASE_URL", "postgres://notify:notify@127.0.0.1:5432/notify", schemes=("postgres", "postgresql")
+)
 DATABASES = {"default": {**env.db_url_config(DATABASE_URL), "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}}
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", 10)
-REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+REDIS_URL = env.address("REDIS_URL", "redis://127.0.0.1:6379/0", schemes=("redis", "rediss", "unix"))
 REDIS_PREFIX = env.str("REDIS_PREFIX", "notify:")
 CHANNEL_LAYERS = {
     "default": {
@@ -121,7 +129,9 @@ KAFKA_REPLICATION_FACTOR = env.int("KAFKA_REPLICATION_FACTOR", 1)
 KAFKA_CONSUMER_GROUP = env.str("KAFKA_CONSUMER_GROUP", "notification-worker")
 KAFKA_SIMPLE_CONSUMER_GROUP = env.str("KAFKA_SIMPLE_CONSUMER_GROUP", "notification_worker_group")
 KAFKA_SESSION_TIMEOUT_SECONDS = env.int("KAFKA_SESSION_TIMEOUT_SECONDS", 10)
-KAFKA_SECURITY_PROTOCOL = env.str("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+KAFKA_SECURITY_PROTOCOL = env.choice(
+    "KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+)
 KAFKA_SASL_MECHANISM = env.str("KAFKA_SASL_MECHANISM", "")
 KAFKA_SASL_USERNAME = env.str("KAFKA_SASL_USERNAME", "")
 KAFKA_SASL_PASSWORD = env.str("KAFKA_SASL_PASSWORD", "")
@@ -147,7 +157,7 @@ HIGH_PRIORITY_SHARE = env.float("HIGH_PRIORITY_SHARE", 0.2)
 SWEEP_INTERVAL_SECONDS = env.float("SWEEP_INTERVAL_SECONDS", 1.0)
 CHANNEL_SENDERS = env.dict("CHANNEL_SENDERS", default={"email": "smtp", "ws": "inbox"})
 NULL_SENDER_ALLOWED = env.bool("NULL_SENDER_ALLOWED", False)
-SEND_ONLY_TO = env.list("SEND_ONLY_TO", default=[])
+SEND_ONLY_TO = [address.lower() for address in env.list("SEND_ONLY_TO", default=[])]
 
 # --- E-mail -----------------------------------------------------------------------------------------------------------------------
 EMAIL_HOST = env.str("EMAIL_HOST", "127.0.0.1")
@@ -189,7 +199,6 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["deliveries.api.permissions.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["deliveries.api.renderers.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["deliveries.api.parsers.StrictJsonParser"],
-    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "deliveries.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
@@ -200,7 +209,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "DESCRIPTION": "Hand in jobs, follow their deliveries, keep templates and contacts. Callers authenticate by X-API-Key.",
     "OAS_VERSION": "3.1.0",
-    "POSTPROCESSING_HOOKS": ["deliveries.api.documentation.add_job_schema"],
+    "POSTPROCESSING_HOOKS": ["deliveries.api.documentation.add_components"],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
@@ -208,3 +217,5 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
+
+env.refuse_problems()

@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any, Final
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
@@ -15,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deliveries.api.callers import Caller, caller_of
-from deliveries.api.documentation import TENANT_PARAMETER, errors
+from deliveries.api.documentation import TENANT_PARAMETER, documented, errors
 from deliveries.api.errors import ApiError
 from deliveries.api.fields import CanonicalUUIDField, EmailField, LocaleField, PhoneField, TextField, TimeZoneField
 from deliveries.api.paging import KeysetPagination, refuse_unknown_parameters
@@ -52,7 +51,7 @@ class NewPersonSerializer(PersonSerializer):
 class PeopleSerializer(serializers.Serializer[Any]):
     """Up to a thousand people; each at most once."""
 
-    contacts = NewPersonSerializer(many=True, allow_empty=False, max_length=MAX_PEOPLE)
+    contacts = serializers.ListField(child=NewPersonSerializer(), min_length=1, max_length=MAX_PEOPLE)
 
     def validate_contacts(self, people: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Refuse a person who is named twice."""
@@ -91,7 +90,7 @@ class ContactListView(GenericAPIView[Contact]):
     serializer_class = ContactSerializer
     pagination_class = KeysetPagination
 
-    @extend_schema(
+    @documented(
         operation_id="contacts_list",
         tags=["contacts"],
         summary="List contacts, newest first",
@@ -104,7 +103,7 @@ class ContactListView(GenericAPIView[Contact]):
         rows = caller_of(request).visible(Contact.objects.select_related("tenant"))
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(rows), many=True).data)
 
-    @extend_schema(
+    @documented(
         operation_id="contacts_store",
         tags=["contacts"],
         summary="Create or replace many contacts",
@@ -125,7 +124,7 @@ class ContactView(APIView):
     scope = ApiKey.Scope.CONTACTS
     staff_model = Contact
 
-    @extend_schema(
+    @documented(
         operation_id="contacts_retrieve",
         tags=["contacts"],
         summary="Read one contact",
@@ -136,7 +135,7 @@ class ContactView(APIView):
         """Answer the contact."""
         return Response(ContactSerializer(_find(caller_of(request), user_id)).data)
 
-    @extend_schema(
+    @documented(
         operation_id="contacts_replace",
         tags=["contacts"],
         summary="Create or replace one contact",
@@ -156,7 +155,7 @@ class ContactView(APIView):
         stored = Contact.objects.select_related("tenant").get(tenant=home, user_id=user_id)
         return Response(ContactSerializer(stored).data, status=200 if known else 201)
 
-    @extend_schema(
+    @documented(
         operation_id="contacts_delete",
         tags=["contacts"],
         summary="Delete one contact",

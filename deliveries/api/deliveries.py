@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, QuerySet
-from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
@@ -17,7 +16,7 @@ from rest_framework.views import APIView
 
 from deliveries import hints, lifecycle
 from deliveries.api.callers import Caller, caller_of
-from deliveries.api.documentation import TENANT_PARAMETER, errors
+from deliveries.api.documentation import TENANT_PARAMETER, documented, errors, shown_as
 from deliveries.api.errors import ApiError
 from deliveries.api.fields import CanonicalUUIDField, TextField, TimestampField
 from deliveries.api.paging import KeysetPagination, refuse_unknown_parameters
@@ -76,7 +75,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
         ]  # fmt: skip
         read_only_fields = fields
 
-    @extend_schema_field(serializers.ChoiceField([priority.name.lower() for priority in Priority]))
+    @shown_as(serializers.ChoiceField([priority.name.lower() for priority in Priority]))
     def get_priority(self, row: Delivery) -> str:
         """Return the priority's name, as jobs write it."""
         return Priority(row.priority).name.lower()
@@ -110,10 +109,10 @@ class DeliveryDetailSerializer(DeliverySerializer):
         ]
         read_only_fields = fields
 
-    @extend_schema_field(TimelineEventSerializer(many=True))
+    @shown_as(TimelineEventSerializer(many=True))
     def get_timeline(self, row: Delivery) -> list[dict[str, Any]]:
         """Return the events, oldest first."""
-        return TimelineEventSerializer(timeline(row), many=True).data  # type: ignore[return-value]  # a ReturnList
+        return [TimelineEventSerializer(event).data for event in timeline(row)]
 
 
 class ReplayedSerializer(serializers.Serializer[Any]):
@@ -139,7 +138,7 @@ class DeliveryListView(GenericAPIView[Delivery]):
     serializer_class = DeliverySerializer
     pagination_class = KeysetPagination
 
-    @extend_schema(
+    @documented(
         operation_id="deliveries_list",
         tags=["deliveries"],
         summary="Find deliveries, newest first",
@@ -162,7 +161,7 @@ class DeliveryView(APIView):
     scope = ApiKey.Scope.DELIVERIES
     staff_model = Delivery
 
-    @extend_schema(
+    @documented(
         operation_id="deliveries_retrieve",
         tags=["deliveries"],
         summary="Read one delivery with its timeline",
@@ -182,7 +181,7 @@ class ReplayView(APIView):
     staff_model = Delivery
     staff_actions = {"POST": ("change",)}
 
-    @extend_schema(
+    @documented(
         operation_id="deliveries_replay",
         tags=["deliveries"],
         summary="Send a finished delivery again",
@@ -211,7 +210,7 @@ class CancelView(APIView):
     staff_model = Delivery
     staff_actions = {"POST": ("change",)}
 
-    @extend_schema(
+    @documented(
         operation_id="deliveries_cancel",
         tags=["deliveries"],
         summary="Cancel a delivery that waits",

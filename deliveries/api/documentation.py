@@ -5,17 +5,25 @@ The document is checked against the live server by tests/integration/test_schema
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema_serializer
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 
 from deliveries.api.authentication import HEADER
 from deliveries.job_schema import NOTIFICATION_JOB_SCHEMA
 
 JOB_COMPONENT: Final = "NotificationJob"
-JOB_REFERENCE: Final = {"$ref": f"#/components/schemas/{JOB_COMPONENT}"}
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 TENANT_PARAMETER: Final = OpenApiParameter(
     "tenant",
@@ -43,7 +51,7 @@ class ErrorSerializer(serializers.Serializer[Any]):
     code = serializers.CharField(help_text="The same for a program.")
 
 
-WRONG_REQUEST: Final = {
+WRONG_REQUEST: Final[dict[str, Any]] = {
     "type": "object",
     "description": "`detail`, or a list of problems under the name of each wrong field.",
     "required": ["code"],
@@ -53,20 +61,44 @@ WRONG_REQUEST: Final = {
         "path": {"type": "string", "description": "Where in the body."},
     },
 }
+COMPONENTS: Final = {
+    JOB_COMPONENT: {key: value for key, value in NOTIFICATION_JOB_SCHEMA.items() if key != "$schema"},
+    "WrongRequest": WRONG_REQUEST,
+}
+
+
+def documented(**words: Any) -> Callable[[Handler], Handler]:
+    """Describe an operation to OpenAPI (drf-spectacular's `extend_schema`, with the type that it has)."""
+    decorate: Callable[[Handler], Handler] = extend_schema(**words)
+    return decorate
+
+
+def shown_as(field: Any) -> Callable[[Handler], Handler]:
+    """Tell OpenAPI what a serializer's method returns (`extend_schema_field`, with the type that it has)."""
+    decorate: Callable[[Handler], Handler] = extend_schema_field(field)
+    return decorate
+
+
+def _reference(component: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{component}"}
+
+
+JOB_REFERENCE: Final = _reference(JOB_COMPONENT)
 
 
 def errors(*statuses: int) -> dict[int, OpenApiResponse]:
     """Return the error answers of an operation; 401, 403 and 503 are everyone's."""
     return {
-        status: OpenApiResponse(WRONG_REQUEST if status == 400 else ErrorSerializer, description=_WHY[status])
+        status: OpenApiResponse(
+            _reference("WrongRequest") if status == 400 else ErrorSerializer, description=_WHY[status]
+        )
         for status in sorted({401, 403, 503, *statuses})
     }
 
 
-def add_job_schema(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Put the schema of a job among the components (a drf-spectacular hook): the very one that producers are given."""
-    schema = {key: value for key, value in NOTIFICATION_JOB_SCHEMA.items() if key != "$schema"}
-    result["components"].setdefault("schemas", {})[JOB_COMPONENT] = schema
+def add_components(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Put what is written here among the components (a drf-spectacular hook); a job's schema is the one producers get."""
+    result["components"].setdefault("schemas", {}).update(COMPONENTS)
     return result
 
 

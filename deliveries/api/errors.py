@@ -25,7 +25,7 @@ logger = structlog.get_logger(__name__)
 class ApiError(exceptions.APIException):
     """An answer other than success. `extra` adds fields beside `detail` and `code`, such as `path` or `status`."""
 
-    def __init__(self, status: int, code: str, detail: str, **extra: Any) -> None:
+    def __init__(self, status: int, code: str, detail: str, /, **extra: Any) -> None:
         super().__init__(detail, code)
         self.status_code = status
         self.code = code

@@ -53,7 +53,11 @@ def judged(
 ) -> list[Result]:
     """Say what becomes of each job, in order; `ingest` decides about those that the key may hand in."""
     results: list[Result | None] = [_refusal(job, key) for job in parsed]
-    own = [_own(job, key) for job, result in zip(parsed, results, strict=True) if result is None]
+    own = [
+        _own(job, key)
+        for job, result in zip(parsed, results, strict=True)
+        if result is None and isinstance(job, NotificationJob)
+    ]
     verdicts = iter(ingest(own))
     return [result or _result(job, next(verdicts)) for job, result in zip(parsed, results, strict=True)]
 
@@ -73,8 +77,8 @@ def _refusal(job: Parsed, key: ApiKey) -> Result | None:
     return None
 
 
-def _own(job: Parsed, key: ApiKey) -> Incoming:
-    owned = msgspec.structs.replace(job, tenant=key.tenant.slug)  # type: ignore[type-var]  # refusals were sorted out
+def _own(job: NotificationJob, key: ApiKey) -> Incoming:
+    owned = msgspec.structs.replace(job, tenant=key.tenant.slug)
     return Incoming(owned, entrance=f"api:{key.prefix}", is_test=key.mode == ApiKey.Mode.TEST)
 
 

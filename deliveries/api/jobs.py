@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from deliveries.api import intake
 from deliveries.api.authentication import ApiKeyAuthentication
-from deliveries.api.documentation import JOB_REFERENCE, WRONG_REQUEST, errors
+from deliveries.api.documentation import JOB_REFERENCE, WRONG_REQUEST, documented, errors
 from deliveries.api.errors import ApiError
 from deliveries.api.forecast import forecast
 from deliveries.api.intake import Result
@@ -72,7 +72,7 @@ class JobsView(APIView):
     parser_classes = [RawJsonParser]
     scope = ApiKey.Scope.JOBS
 
-    @extend_schema(
+    @documented(
         operation_id="jobs_create",
         tags=["jobs"],
         summary="Hand in one job or a list",
@@ -105,7 +105,7 @@ class ValidateJobsView(APIView):
     parser_classes = [RawJsonParser]
     scope = ApiKey.Scope.JOBS
 
-    @extend_schema(
+    @documented(
         operation_id="jobs_validate",
         tags=["jobs"],
         summary="Say what would happen to jobs",

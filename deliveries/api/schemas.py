@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deliveries.api.authentication import ApiKeyAuthentication
-from deliveries.api.documentation import errors
+from deliveries.api.documentation import documented, errors
 from deliveries.api.permissions import ANY_SCOPE
 from deliveries.job_schema import NOTIFICATION_JOB_SCHEMA
 
@@ -20,7 +19,7 @@ class NotificationJobSchemaView(APIView):
     authentication_classes = [ApiKeyAuthentication]
     scope = ANY_SCOPE
 
-    @extend_schema(
+    @documented(
         operation_id="schemas_notification_job",
         tags=["jobs"],
         summary="The JSON Schema of a NotificationJob",

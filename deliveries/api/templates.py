@@ -8,7 +8,6 @@ from typing import Any, Final
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.db.models import Prefetch, QuerySet
-from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
@@ -17,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deliveries.api.callers import Caller, caller_of
-from deliveries.api.documentation import TENANT_PARAMETER, errors
+from deliveries.api.documentation import TENANT_PARAMETER, documented, errors, shown_as
 from deliveries.api.errors import ApiError
 from deliveries.api.fields import LocaleField, SlugField, TextField
 from deliveries.api.paging import KeysetPagination, refuse_unknown_parameters
@@ -47,7 +46,7 @@ class DraftSerializer(serializers.Serializer[Any]):
     """The words of a draft, whole: what was there before is replaced."""
 
     default_locale = LocaleField(help_text="Used where none of a person's languages has a text.")
-    contents = WordsSerializer(many=True, allow_empty=False, max_length=MAX_LOCALES)
+    contents = serializers.ListField(child=WordsSerializer(), min_length=1, max_length=MAX_LOCALES)
 
     def validate_contents(self, contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Refuse a locale that is written twice."""
@@ -90,12 +89,12 @@ class TemplateSerializer(serializers.ModelSerializer[Template]):
         model = Template
         fields = ["id", "tenant", "code", "name", "created_at", "published", "draft"]
 
-    @extend_schema_field(VersionSerializer(allow_null=True))
+    @shown_as(VersionSerializer(allow_null=True))
     def get_published(self, template: Template) -> Mapping[str, Any] | None:
         """Return the newest published version."""
         return _newest(template, TemplateVersion.State.PUBLISHED)
 
-    @extend_schema_field(VersionSerializer(allow_null=True))
+    @shown_as(VersionSerializer(allow_null=True))
     def get_draft(self, template: Template) -> Mapping[str, Any] | None:
         """Return the newest draft."""
         return _newest(template, TemplateVersion.State.DRAFT)
@@ -119,7 +118,7 @@ class TemplateListView(GenericAPIView[Template]):
     serializer_class = TemplateSerializer
     pagination_class = KeysetPagination
 
-    @extend_schema(
+    @documented(
         operation_id="templates_list",
         tags=["templates"],
         summary="List templates, newest first",
@@ -132,7 +131,7 @@ class TemplateListView(GenericAPIView[Template]):
         page = self.paginate_queryset(caller_of(request).visible(_whole(Template.objects.all())))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
-    @extend_schema(
+    @documented(
         operation_id="templates_create",
         tags=["templates"],
         summary="Create a template with a first draft",
@@ -162,7 +161,7 @@ class TemplateView(APIView):
     staff_model = Template
     staff_actions = {"GET": ("view",), "HEAD": ("view",), "PUT": ("change",)}
 
-    @extend_schema(
+    @documented(
         operation_id="templates_retrieve",
         tags=["templates"],
         summary="Read one template",
@@ -173,7 +172,7 @@ class TemplateView(APIView):
         """Answer the template with its words."""
         return Response(TemplateSerializer(_find(caller_of(request), template_id)).data)
 
-    @extend_schema(
+    @documented(
         operation_id="templates_write_draft",
         tags=["templates"],
         summary="Write the draft",
@@ -199,7 +198,7 @@ class PublishView(APIView):
     staff_model = Template
     staff_actions = {"POST": ("change",)}
 
-    @extend_schema(
+    @documented(
         operation_id="templates_publish",
         tags=["templates"],
         summary="Publish the draft",

@@ -1,0 +1,81 @@
+"""Whatever goes wrong under /api/ is JSON of one shape, and an internal error tells nothing but its request id."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from django.urls import path
+
+from tests.api import Caller
+from tests.factories import ApiKeyFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def fail(*_args: object, **_named: object) -> None:
+    raise RuntimeError("the secret cause")
+
+
+urlpatterns = [path("elsewhere/", fail)]
+handler500 = "deliveries.api.errors.server_error"
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("address", ["nothing/", "deliveries", "deliveries/x/y/", "", "%00", "../x", "jobs/validate"])
+def test_an_unknown_address_is_404_in_json(address: str, debug: bool, settings) -> None:
+    settings.DEBUG = debug
+    answer = Caller().get(address)
+    assert (answer.status, answer.body["code"]) == (404, "not_found")
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_a_missing_slash_is_explained() -> None:
+    assert "end in a slash" in Caller().post("jobs", b"{}").body["detail"]
+
+
+def test_an_internal_error_says_only_its_request_id_which_is_in_the_log(monkeypatch, caplog) -> None:
+    monkeypatch.setattr("deliveries.api.deliveries.deliveries_matching", fail)
+    key = ApiKeyFactory()
+    with caplog.at_level(logging.INFO):
+        answer = Caller(key).get("deliveries/")
+    assert answer.status == 500
+    assert answer.body.keys() == {"detail", "code", "request_id"}
+    assert (answer.body["detail"], answer.body["code"]) == ("Internal server error", "internal_error")
+    assert answer.body["request_id"] in caplog.text
+    assert "the secret cause" in caplog.text
+    assert key.plain not in caplog.text
+
+
+def test_an_error_before_the_view_is_json_too(monkeypatch) -> None:
+    monkeypatch.setattr("deliveries.api.authentication.api_key_check", fail)
+    answer = Caller(ApiKeyFactory()).get("contacts/")
+    assert (answer.status, answer.body["code"]) == (500, "internal_error")
+
+
+def test_outside_the_api_an_internal_error_is_plain_text_with_the_request_id(client, settings) -> None:
+    settings.ROOT_URLCONF = __name__
+    client.raise_request_exception = False
+    response = client.get("/elsewhere/")
+    assert response.status_code == 500
+    assert b"secret cause" not in response.content
+    assert b"Request id: " in response.content
+
+
+def test_a_foreign_host_is_400_in_json(client) -> None:
+    response = client.get("/api/deliveries/", headers={"host": "evil.example"})
+    assert (response.status_code, response.json()["code"]) == (400, "bad_request")
+
+
+def test_a_wrong_method_names_the_right_ones() -> None:
+    answer = Caller(ApiKeyFactory())("DELETE", "jobs/")
+    assert (answer.status, answer.body["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == "POST, OPTIONS"
+
+
+def test_the_pages_of_the_documentation_need_nobody_and_no_other_host(client) -> None:
+    assert client.get("/api/schema/").status_code == 200
+    page = client.get("/api/docs/")
+    assert page.status_code == 200
+    assert b"https://" not in page.content.replace(b"https://github.com", b"")
+    assert b"/static/drf_spectacular_sidecar/swagger-ui-dist/" in page.content

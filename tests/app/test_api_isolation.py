@@ -1,0 +1,165 @@
+"""Every address of the API, tenant A's key on tenant B's rows: the answer of a thing that does not exist, and B unchanged.
+
+The addresses come from the URL configuration; one without a row below fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core import serializers
+from django.urls import get_resolver
+from django.urls.resolvers import URLPattern, URLResolver
+
+from deliveries.models import ApiKey, Contact, Delivery, Template, TemplateContent, TemplateVersion
+from tests.api import Caller, a_job
+from tests.factories import ApiKeyFactory, ContactFactory, DeliveryFactory, TemplateFactory
+
+pytestmark = pytest.mark.django_db
+WORDS = {"default_locale": "en", "contents": [{"locale": "en", "subject": "taken", "text": "over"}]}
+OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Owned:
+    """What tenant B has, and A must neither see nor change."""
+
+    delivery: Delivery
+    finished: Delivery
+    contact: Contact
+    template: Template
+
+    @property
+    def ids(self) -> dict[str, object]:
+        return {
+            "delivery": self.delivery.job_id,
+            "finished": self.finished.job_id,
+            "contact": self.contact.user_id,
+            "template": self.template.pk,
+        }
+
+    def marks(self) -> list[str]:
+        """What would show in an answer that leaks."""
+        rows = [
+            self.delivery.job_id,
+            self.finished.job_id,
+            self.contact.user_id,
+            self.contact.email,
+            self.template.code,
+        ]
+        return [*map(str, rows), self.contact.tenant.slug]
+
+
+#: Address → the calls that A makes, with the status that each must get. OPEN: no rows of a tenant are behind it.
+MATRIX: dict[str, Any] = {
+    "api/jobs/": [("POST", "", lambda b: a_job(tenant_id=b.contact.tenant.slug), 400)],
+    "api/jobs/validate/": [
+        ("POST", "", lambda b: a_job(user_id=b.contact.user_id, channel="email", content=None, template_code=b.template.code), 200),
+        ("POST", "", lambda b: a_job(tenant_id=b.contact.tenant.slug), 200),
+    ],
+    "api/deliveries/": [("GET", "", None, 200), ("GET", "?tenant={tenant}", None, 400), ("GET", "?job_id={delivery}", None, 200)],
+    "api/deliveries/<uuid:job_id>/": [("GET", "{delivery}", None, 404), ("GET", "{finished}", None, 404)],
+    "api/deliveries/<uuid:job_id>/replay/": [("POST", "{finished}", None, 404)],
+    "api/deliveries/<uuid:job_id>/cancel/": [("POST", "{delivery}", None, 404)],
+    "api/templates/": [("GET", "", None, 200), ("POST", "?tenant={tenant}", lambda b: {"code": "x", "name": "x", **WORDS}, 400)],
+    "api/templates/<int:template_id>/": [("GET", "{template}", None, 404), ("PUT", "{template}", lambda b: WORDS, 404)],
+    "api/templates/<int:template_id>/publish/": [("POST", "{template}", None, 404)],
+    "api/contacts/": [
+        ("GET", "", None, 200),
+        ("POST", "", lambda b: {"contacts": [{"user_id": str(b.contact.user_id), "name": "taken"}]}, 200),
+        ("POST", "?tenant={tenant}", lambda b: {"contacts": [{"user_id": str(b.contact.user_id)}]}, 400),
+    ],
+    "api/contacts/<uuid:user_id>/": [
+        ("GET", "{contact}", None, 404),
+        ("DELETE", "{contact}", None, 404),
+        ("PUT", "{contact}", lambda b: {"name": "taken"}, 201),  # A's own contact of that id
+    ],
+    "api/schemas/notification-job.json": OPEN,
+    "api/schema/": OPEN,
+    "api/docs/": OPEN,
+    "api/": OPEN,  # the answer to unknown addresses
+}  # fmt: skip
+
+
+def addresses(patterns: list[URLPattern | URLResolver], prefix: str = "") -> list[str]:
+    found = []
+    for pattern in patterns:
+        address = prefix + str(pattern.pattern)
+        found += addresses(pattern.url_patterns, address) if isinstance(pattern, URLResolver) else [address]
+    return found
+
+
+API = [address for address in addresses(get_resolver().url_patterns) if address.startswith("api/")]
+
+
+@pytest.fixture
+def theirs() -> Owned:
+    tenant = ContactFactory(name="Bea").tenant
+    return Owned(
+        delivery=DeliveryFactory(tenant=tenant),
+        finished=DeliveryFactory(tenant=tenant, failed=True),
+        contact=ContactFactory(tenant=tenant, user_id=uuid4()),
+        template=TemplateFactory(tenant=tenant, published=False),
+    )
+
+
+def snapshot(owned: Owned) -> str:
+    tenant = owned.contact.tenant
+    rows = [
+        *Delivery.objects.filter(tenant=tenant).order_by("pk"),
+        *Contact.objects.filter(tenant=tenant).order_by("pk"),
+        *Template.objects.filter(tenant=tenant).order_by("pk"),
+        *TemplateVersion.objects.filter(template__tenant=tenant).order_by("pk"),
+        *TemplateContent.objects.filter(version__template__tenant=tenant).order_by("pk"),
+    ]
+    return serializers.serialize("json", rows)
+
+
+def calls(address: str, owned: Owned) -> Iterator[tuple[str, str, str, Any, int]]:
+    """The rows of an address: method, path, the same path with ids that nobody has, body, expected status."""
+    base, _, rest = address.partition("<")
+    ids = {**owned.ids, "tenant": owned.contact.tenant.slug}
+    nobodys = {name: 2**40 if name == "template" else uuid4() for name in ids}
+    for method, part, body, status in MATRIX[address]:
+        path, absent = ("/" + base + part.format(**each) + rest.partition(">")[2] for each in (ids, nobodys))
+        yield method, path, absent, body(owned) if body else None, status
+
+
+def test_every_address_has_a_row() -> None:
+    assert sorted(API) == sorted(MATRIX)
+
+
+@pytest.mark.parametrize("address", [address for address in API if MATRIX.get(address) != OPEN])
+def test_anothers_rows_are_as_if_they_were_not_there(address: str, theirs: Owned) -> None:
+    mine = Caller(ApiKeyFactory())
+    before = snapshot(theirs)
+    for method, path, absent, sent, status in calls(address, theirs):
+        answer = mine(method, path, sent)
+        assert answer.status == status, (method, path, answer)
+        told = str(answer.body)
+        echoed = str(sent) + path
+        assert not [mark for mark in theirs.marks() if mark in told and mark not in echoed]
+        if status == 404:
+            assert answer.body == mine(method, absent, sent).body
+        assert snapshot(theirs) == before
+
+
+@pytest.mark.parametrize("address", [address for address in API if MATRIX.get(address) != OPEN])
+def test_nothing_is_open_without_a_key_or_with_a_revoked_one(address: str, theirs: Owned) -> None:
+    before = snapshot(theirs)
+    revoked = ApiKeyFactory(tenant=theirs.contact.tenant, revoked_at=theirs.contact.created_at)
+    for method, path, _absent, sent, _status in calls(address, theirs):
+        for caller in (Caller(), Caller(revoked), Caller(revoked.prefix)):
+            assert caller(method, path, sent).status == 401
+    assert snapshot(theirs) == before
+
+
+@pytest.mark.parametrize("address", [address for address in API if MATRIX.get(address) != OPEN])
+def test_nothing_is_open_to_a_key_without_scopes(address: str, theirs: Owned) -> None:
+    powerless = Caller(ApiKeyFactory(tenant=theirs.contact.tenant, scopes=[ApiKey.Scope.TELEMETRY]))
+    for method, path, _absent, sent, _status in calls(address, theirs):
+        assert powerless(method, path, sent).status == 403
