@@ -13,18 +13,21 @@ from django.core.checks import CheckMessage, Error, register
 from deliveries.channel_senders import KNOWN_SENDERS
 from deliveries.channels import CHANNELS, Channel
 
+TAG = "settings"
 POSITIVE = (
     "OUTBOX_BATCH_SIZE", "KAFKA_SESSION_TIMEOUT_SECONDS", "KAFKA_OUTBOX_PARTITIONS", "KAFKA_SIMPLE_PARTITIONS", "RETENTION_DAYS",
     "MAX_ATTEMPTS", "MAX_SEND_DELAY_SECONDS", "SEND_DEADLINE_SECONDS", "CLAIM_BATCH_SIZE", "MAX_LOST_LEASES", "FLUSH_INTERVAL_SECONDS",
     "SWEEP_INTERVAL_SECONDS", "EMAIL_CONNECTIONS", "WS_MAX_CONNECTIONS", "WS_MAX_CONNECTIONS_PER_USER", "WS_QUEUE_SIZE",
-    "WS_MAX_FRAME_BYTES", "HEARTBEAT_INTERVAL_SECONDS", "STUCK_AFTER_SECONDS", "API_MAX_JOBS", "DATABASE_POOL_SIZE",
+    "WS_MAX_FRAME_BYTES", "WS_REPLAY_LIMIT", "WS_REREAD_SECONDS", "WS_IDLE_SECONDS", "HEARTBEAT_INTERVAL_SECONDS", "API_MAX_JOBS",
+    "DATABASE_POOL_SIZE", "KAFKA_REPLICATION_FACTOR",
 )  # fmt: skip
+PORTS = ("EMAIL_PORT", "KAFKA_PORT")
 
 
-@register
+@register(TAG)
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Return an error for each setting that cannot be right, with what to set instead."""
-    found = [*_numbers(), *_delays(), *_time_limits(), *_senders(), *_secrets()]
+    found = [*_numbers(), *_delays(), *_time_limits(), *_senders(), *_email(), *_secrets()]
     return [Error(message, hint=hint, id=f"deliveries.E{number:03}") for number, message, hint in found]
 
 
@@ -40,6 +43,10 @@ def _numbers() -> Found:
                 f"{name} is {value}; it must be above 0.",
                 f"Set {name} to a positive number, or leave it out for its default.",
             )
+    for name in PORTS:
+        value = getattr(settings, name)
+        if not 0 < value < 65536:
+            yield 1, f"{name} is {value}; a port is from 1 to 65535.", f"Set {name} to the server's port."
     if not 0 <= settings.HIGH_PRIORITY_SHARE < 1:
         yield (
             1,
@@ -91,7 +98,7 @@ def _time_limits() -> Found:
             f"SEND_DEADLINE_SECONDS ({deadline:g}) < SHUTDOWN_GRACE_SECONDS ({grace:g}) < LEASE_SECONDS ({lease:g}) does not hold.",
             "A send must end before a stopping process gives up, and that before its rows are handed to another: 20 < 30 < 90.",
         )
-    if lease > settings.MAX_SEND_DELAY_SECONDS:
+    if lease > settings.MAX_SEND_DELAY_SECONDS > 0:
         yield (
             4,
             f"LEASE_SECONDS ({lease:g}) is above MAX_SEND_DELAY_SECONDS ({settings.MAX_SEND_DELAY_SECONDS}).",
@@ -125,6 +132,15 @@ def _senders() -> Found:
                 f"CHANNEL_SENDERS gives {channel} the null sender, which sends nothing.",
                 "It is for benchmarks. Set NULL_SENDER_ALLOWED=1 if that is meant.",
             )
+
+
+def _email() -> Found:
+    if settings.EMAIL_USE_SSL and settings.EMAIL_USE_TLS:
+        yield (
+            8,
+            "EMAIL_USE_SSL and EMAIL_USE_TLS are both on.",
+            "Set EMAIL_USE_SSL for TLS from the first byte (port 465), or EMAIL_USE_TLS to insist on STARTTLS (port 587).",
+        )
 
 
 def _secrets() -> Found:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from typing import Any
 
 from django.core.asgi import get_asgi_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyproj.settings")
+from notifyproj import startup
+
+startup.boot()
 django_application = get_asgi_application()  # also loads the apps, which the imports below need
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402

@@ -5,19 +5,18 @@ dramatiq notifyproj.broker --processes 2 --threads 2
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-import django
 import dramatiq
 from django.apps import apps
 from django.conf import settings
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Middleware, ShutdownNotifications, TimeLimit
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifyproj.settings")
+from notifyproj import startup
+
 if not apps.models_ready:
-    django.setup()
+    startup.boot()
 
 IDLE_POLL_MS = 50
 HEARTBEAT_TIMEOUT_MS = 60_000

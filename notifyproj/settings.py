@@ -18,7 +18,7 @@ env.read_file(BASE_DIR / env.str("ENV_FILE", ".env"), must_exist="ENV_FILE" in o
 
 # --- Django -----------------------------------------------------------------------------------------------------------------------
 DEFAULT_SECRET_KEY = "insecure-default-for-development-only-never-in-production"  # noqa: S105 (refused when DEBUG=0)
-SECRET_KEY = env.str("SECRET_KEY", DEFAULT_SECRET_KEY)
+SECRET_KEY = env.str("SECRET_KEY", DEFAULT_SECRET_KEY) or DEFAULT_SECRET_KEY
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
