@@ -93,7 +93,7 @@ class Watch:
         """Say why this is stuck, or return an empty string."""
         if self._thread is not None and not self._thread.is_alive():
             return f"{self.name}: its thread died"
-        if self.unmoved_seconds >= settings.STUCK_AFTER_SECONDS:
+        if self.unmoved_seconds > settings.STUCK_AFTER_SECONDS:
             return f"{self.name}: has not moved for {self.unmoved_seconds:.0f} s"
         return ""
 

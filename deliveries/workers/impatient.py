@@ -17,11 +17,14 @@ import psycopg
 
 from deliveries.database import connection_parameters
 
+MARGIN_SECONDS = 0.5
+
 
 class ImpatientConnection:
     """One connection of its own, opened on first use, in autocommit. Not for two threads at once.
 
-    `patience_seconds` is the most that any call takes, to connect (at least 2 s, by libpq) or to execute.
+    `patience_seconds` is the most that connecting (at least 2 s, by libpq) and each statement take; a stalled server
+    costs half a second more.
     """
 
     def __init__(self, *, name: str, patience_seconds: float) -> None:
@@ -40,8 +43,8 @@ class ImpatientConnection:
     ) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows. Raises: psycopg.OperationalError, after which the next call connects
         anew."""
-        connection = self._connected()
         try:
+            connection = self._connected()
             with self._patience(connection):
                 cursor = connection.execute(sql, parameters)
                 return cursor.fetchall() if cursor.description else []
@@ -62,13 +65,17 @@ class ImpatientConnection:
                 "application_name": f"notify {self._name}",
             }
             self._connection = psycopg.connect(**parameters, autocommit=True)
+            # A server that is merely slow ends the statement itself, and its session does not stay behind.
+            milliseconds = str(round(self.patience_seconds * 1000))
+            with self._patience(self._connection):
+                self._connection.execute("SELECT set_config('statement_timeout', %s, false)", [milliseconds])
         return self._connection
 
     @contextlib.contextmanager
     def _patience(self, connection: psycopg.Connection[tuple[Any, ...]]) -> Iterator[None]:
         # A duplicate of the descriptor: shutting it ends the connection for both, closing it harms neither.
         with socket.socket(fileno=os.dup(connection.fileno())) as wire:
-            timer = threading.Timer(self.patience_seconds, _shut, [wire])
+            timer = threading.Timer(self.patience_seconds + MARGIN_SECONDS, _shut, [wire])
             timer.daemon = True
             timer.start()
             try:
