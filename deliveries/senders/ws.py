@@ -18,6 +18,7 @@ class InboxSender(Sender):
     """Takes every message that says something. Its far end is our own table, so it never fails for a while."""
 
     channel: ClassVar[Channel] = Channel.WS
+    keeps_content: ClassVar[bool] = True
     capacity = CAPACITY
 
     def __init__(self, publish: Callable[[Sequence[Item]], Awaitable[None]]) -> None:
