@@ -104,7 +104,6 @@ DATABASE_URL = env.address(
     "DATABASE_URL", "postgres://notify:notify@127.0.0.1:5432/notify", schemes=("postgres", "postgresql")
 )
 DATABASES = {"default": {**env.db_url_config(DATABASE_URL), "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}}
-DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", 10)
 REDIS_URL = env.address("REDIS_URL", "redis://127.0.0.1:6379/0", schemes=("redis", "rediss", "unix"))
 REDIS_PREFIX = env.str("REDIS_PREFIX", "notify:")
 CHANNEL_LAYERS = {
