@@ -38,6 +38,7 @@ class Dispatcher:
         self.heartbeat = heartbeat
         self.runs: dict[str, ChannelRun] = {}
         self._senders = senders
+        self._stopping = False
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="dispatch", daemon=True)
         self._exclusive = asyncio.Lock()
@@ -58,7 +59,7 @@ class Dispatcher:
         LOOK_TIMEOUT_SECONDS (the database is away) goes on without the caller.
         """
         run = self.runs.get(channel)
-        if run is None or run.is_looking():
+        if run is None or self._stopping or run.is_looking():
             return False
         looking = self._submit(run.look())
         try:
@@ -68,10 +69,11 @@ class Dispatcher:
 
     def look_for_suspects(self) -> int:
         """Run rows that lost their process before, apart from everything else, and return how many. Waits until they are finished."""
-        return self._submit(self._run_suspects()).result()
+        return 0 if self._stopping else int(self._submit(self._run_suspects()).result())
 
     def stop(self) -> None:
         """Take no more rows, let what is being sent finish within SHUTDOWN_GRACE_SECONDS, record it, and give the rest back."""
+        self._stopping = True
         self._submit(self._close()).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -22,7 +22,7 @@ IDLE_POLL_MS = 50
 HEARTBEAT_TIMEOUT_MS = 60_000
 
 
-class HintBroker(RedisBroker):  # type: ignore[misc]
+class HintBroker(RedisBroker):
     """The stock Redis broker, asked more often: by default an idle consumer may see a hint a second late."""
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
@@ -32,7 +32,7 @@ class HintBroker(RedisBroker):  # type: ignore[misc]
         )
 
 
-class SendingProcess(Middleware):  # type: ignore[misc]
+class SendingProcess(Middleware):
     """Gives each worker process its dispatcher after the fork, and drains it before the process ends."""
 
     def after_process_boot(self, broker: Any) -> None:
@@ -50,7 +50,7 @@ class SendingProcess(Middleware):  # type: ignore[misc]
 
 
 def _broker() -> HintBroker:
-    return HintBroker(
+    return HintBroker(  # type: ignore[no-untyped-call]
         url=settings.REDIS_URL,
         namespace=f"{settings.REDIS_PREFIX}dramatiq",
         heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,

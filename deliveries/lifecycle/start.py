@@ -101,7 +101,7 @@ async def start(
         "only_to": list(only_to) if only_to else None,
     }
     cursor = await connection.execute(START, asked)
-    started = {values[0]: Person(*values[1:5], values[5] or {}, *values[6:]) for values in await cursor.fetchall()}
+    started = {values[0]: Person(*(*values[1:5], values[5] or {}, *values[6:])) for values in await cursor.fetchall()}
     if len(started) < len(rows):
         await connection.execute(REFUSE, asked)
     return started
