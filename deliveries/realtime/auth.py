@@ -16,13 +16,17 @@ from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 import jwt
+import structlog
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from deliveries.realtime.protocol import Code
 
+log = structlog.get_logger(__name__)
+
 SUBPROTOCOL = "bearer"
 MAX_TOKEN_CHARACTERS = 8192
+MIN_KEY_BYTES = 32
 KEY_TYPES = {"HS256": "oct", "RS256": "RSA", "ES256": "EC"}
 SCOPE_KEY = "notify.token"
 
@@ -59,6 +63,8 @@ class Verifier:
         """Raises: ImproperlyConfigured, naming the setting."""
         if algorithm not in KEY_TYPES:
             raise ImproperlyConfigured(f"JWT_ALGORITHM is {algorithm!r}; it may be {', '.join(KEY_TYPES)}.")
+        if algorithm == "HS256" and 0 < len(key.encode()) < MIN_KEY_BYTES:
+            raise ImproperlyConfigured(f"JWT_KEY must have at least {MIN_KEY_BYTES} bytes for HS256 (RFC 7518, 3.2).")
         self._algorithm = algorithm
         self._audience = audience
         self._secret = key if algorithm == "HS256" else ""
@@ -108,12 +114,15 @@ class Verifier:
 
 def verifier_from_settings() -> Verifier:
     """Build the verifier that the JWT_* settings describe. Raises: ImproperlyConfigured."""
-    return Verifier(
+    verifier = Verifier(
         algorithm=settings.JWT_ALGORITHM,
         key=settings.JWT_KEY,
         jwks=settings.JWT_JWKS,
         audience=settings.JWT_AUDIENCE,
     )
+    if not verifier.has_keys:
+        log.warning("every inbox connection will be refused", help="set JWT_KEY, or JWT_JWKS for RS256 and ES256")
+    return verifier
 
 
 def conceal_token(scope: MutableMapping[str, Any]) -> None:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import contextlib
 import datetime
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from deliveries.channels import Channel
+from deliveries.realtime.protocol import Item
 from deliveries.senders.base import Content, Message, Sender
 from deliveries.senders.email import EmailSender
 from deliveries.senders.null import NullSender
+from deliveries.senders.ws import InboxSender
 from tests.smtp import SmtpServer
 
 
@@ -84,6 +86,16 @@ async def null_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
     yield Rig(NullSender(Channel.EMAIL), received=None)
 
 
+@contextlib.asynccontextmanager
+async def inbox_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
+    """Make the in-app sender: its far end is our own table, which dispatch writes, so nothing can refuse or be silent."""
+
+    async def publish(items: Sequence[Item]) -> None:
+        assert items
+
+    yield Rig(InboxSender(publish), received=None)
+
+
 CASES = [
     SenderCase(
         name="email",
@@ -93,5 +105,6 @@ CASES = [
         permanent="rcpt-550@example.org",
         silent="silent-rcpt@example.org",
     ),
+    SenderCase(name="inbox", make=inbox_rig, good="anyone"),
     SenderCase(name="null", make=null_rig, good="anyone"),
 ]

@@ -156,6 +156,7 @@ def test_the_right_audience_is_let_in() -> None:
     [
         {"algorithm": "none"},
         {"algorithm": "HS512", "key": KEY},
+        {"algorithm": "HS256", "key": "short"},
         {"algorithm": "RS256", "jwks": {"keys": [{"kty": "RSA", "kid": "broken", "n": "AQAB"}]}},
     ],
 )

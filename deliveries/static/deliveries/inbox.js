@@ -17,7 +17,7 @@
  *                        signed-out means that the token is missing, wrong or expired: set a fresh one.
  *
  * Style it from outside by the custom properties at the top of STYLE. Everything that a server says is written as text,
- * never as HTML. The protocol is docs/api.md, Realtime.
+ * never as HTML. The protocol is docs/realtime.md.
  */
 
 const FIRST_DELAY_MS = 100;
@@ -66,9 +66,12 @@ const STYLE = `
   ul { list-style: none; margin: 0; padding: 0; display: grid; gap: .625rem; }
   li {
     background: var(--inbox-surface); border: 1px solid var(--inbox-line); border-radius: .875rem; padding: .75rem .875rem;
-    display: grid; gap: .25rem; overflow-wrap: anywhere;
+    display: grid; gap: .25rem; overflow-wrap: anywhere; position: relative;
   }
-  li.new { border-left: 4px solid var(--inbox-accent); padding-left: calc(.875rem - 3px); }
+  li.new::before {
+    content: ""; position: absolute; inset: .875rem auto .875rem 0; width: 4px; border-radius: 0 4px 4px 0;
+    background: var(--inbox-accent);
+  }
   @media (prefers-reduced-motion: no-preference) {
     li.arriving { animation: arrive .25s ease-out; }
     @keyframes arrive { from { opacity: 0; transform: translateY(-.5rem); } }
@@ -84,8 +87,8 @@ const STYLE = `
     box-sizing: border-box; display: inline-flex; align-items: center; cursor: pointer; text-decoration: none;
     border: 1px solid var(--inbox-line); background: transparent; color: var(--inbox-accent);
   }
-  button:hover:not([disabled]), a.open:hover { border-color: currentColor; }
-  button[disabled] { color: var(--inbox-muted); cursor: default; }
+  button:hover:not([aria-disabled="true"]), a.open:hover { border-color: currentColor; }
+  button[aria-disabled="true"] { color: var(--inbox-muted); cursor: default; }
   :focus-visible { outline: 3px solid var(--inbox-accent); outline-offset: 2px; }
   .done { color: var(--inbox-muted); font-size: .875rem; }
   .note { text-align: center; color: var(--inbox-muted); padding: 2.5rem 1.5rem; }
@@ -182,7 +185,7 @@ class NotifyInbox extends HTMLElement {
   }
 
   attributeChangedCallback(name, before, after) {
-    if (!this.isConnected || before === after) return;
+    if (!this.isConnected || !this.#timers.clock || before === after) return; // no clock yet: connectedCallback follows
     if (name === "heading") {
       this.#parts.heading.textContent = after || "Inbox";
     } else {
@@ -307,8 +310,8 @@ class NotifyInbox extends HTMLElement {
   #makeCard(frame) {
     const card = document.createElement("li");
     card.className = "new arriving";
+    if (frame.priority === "high") add(card, "span", "urgent", "Urgent");
     const top = add(card, "div", "top");
-    if (frame.priority === "high") add(top, "span", "urgent", "Urgent");
     add(top, "h2", "", frame.title || "Notification");
     const time = add(top, "time", "", ago(new Date(frame.created_at)));
     time.dateTime = frame.created_at;
@@ -325,9 +328,13 @@ class NotifyInbox extends HTMLElement {
   }
 
   #acknowledge(id) {
+    if (this.#acknowledging.has(id)) return;
     this.#acknowledging.add(id); // kept until the server confirms, over any reconnect
     const button = this.#cards.get(id)?.querySelector("button");
-    if (button) Object.assign(button, { disabled: true, textContent: "Acknowledging…" });
+    if (button) {
+      button.textContent = "Acknowledging…";
+      button.setAttribute("aria-disabled", "true"); // a disabled button would lose the keyboard's place
+    }
     this.#say({ type: "ack", notification_id: id });
   }
 
@@ -344,10 +351,7 @@ class NotifyInbox extends HTMLElement {
     const hadFocus = this.shadowRoot.activeElement === button;
     card.classList.remove("new");
     button.replaceWith(make("span", "done", "✓ Acknowledged"));
-    if (hadFocus || this.shadowRoot.activeElement === null) {
-      const next = this.#parts.cards.querySelector("button:not([disabled])");
-      if (hadFocus) (next ?? this.#parts.list).focus();
-    }
+    if (hadFocus) (this.#parts.cards.querySelector("button") ?? this.#parts.list).focus();
   }
 
   #remove(id) {
