@@ -1,13 +1,22 @@
 """Every address of the service, by prefix. Views live in the apps."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
+
+from deliveries.realtime.views import inbox_page
 
 urlpatterns = [
     path("health/", include("notifyproj.health")),
     path("admin/", admin.site.urls),
     path("api/", include("deliveries.api.urls")),
+    path("inbox/", inbox_page, name="inbox"),
 ]
+if settings.DEMO:
+    urlpatterns.append(path("", include("notifyproj.demo.urls")))
+else:
+    urlpatterns.append(path("", RedirectView.as_view(pattern_name="admin:index")))
 
 handler400 = "deliveries.api.errors.bad_request"
 handler404 = "deliveries.api.errors.not_found"
