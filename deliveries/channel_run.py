@@ -81,6 +81,7 @@ class ChannelRun:
         self._finished: list[Finished] = []
         self._recording = 0
         self._rows_per_second = 0.0
+        self._recorded_at = time.monotonic()
         self._more = False
         self._claiming = asyncio.Lock()
         self._hungry = asyncio.Event()
@@ -344,10 +345,9 @@ class ChannelRun:
             batch, self._finished = self._finished, []
             self._recording = len(batch)
             if batch:
-                began = time.perf_counter()
                 await self._record(batch)
                 self._recording = 0
-                self._note_rate(len(batch), time.perf_counter() - began)
+                self._note_rate(len(batch))
             if not self.rows_in_hand():
                 self._more = True  # whoever waited for a person in this batch can be claimed now
             self._hungry.set()
@@ -375,9 +375,12 @@ class ChannelRun:
             processed=len(batch),
         )
 
-    def _note_rate(self, rows: int, seconds: float) -> None:
+    def _note_rate(self, rows: int) -> None:
         """Follow how fast this channel goes, so that a fast one holds about a second of work and a slow one little."""
-        self._rows_per_second += 0.2 * (rows / max(seconds, 0.05) - self._rows_per_second)
+        now = time.monotonic()
+        seconds = max(now - self._recorded_at, settings.FLUSH_INTERVAL_SECONDS)
+        self._recorded_at = now
+        self._rows_per_second += 0.2 * (rows / seconds - self._rows_per_second)
 
     def _let_next_of(self, row: ClaimedRow) -> None:
         """Put the person's later rows back in front, in their order: the first of them takes its turn next."""

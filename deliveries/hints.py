@@ -22,13 +22,13 @@ _enqueue: Callable[[str], None] | None = None
 
 
 def connect(enqueue: Callable[[str], None]) -> None:
-    """Set how a hint reaches the senders: `enqueue(channel)` puts one message on the broker. Called once by the actors' module."""
+    """Set how a hint reaches the senders: `enqueue(channel)` puts one message on the broker. The actors' module calls it once."""
     global _enqueue
     _enqueue = enqueue
 
 
 def hint(channels: Iterable[str]) -> None:
-    """Tell the senders to look at these channels, after the commit. Never raises: a hint that cannot be given is the sweeper's to repeat."""
+    """Tell the senders to look at these channels, after the commit. Never raises: what cannot be given, the sweeper repeats."""
     if _enqueue is None:
         raise RuntimeError("deliveries.actors is not imported, so nobody can take a hint")
     try:

@@ -28,7 +28,8 @@ WITH o AS (
     FROM o WHERE d.id = o.id AND d.lease_token = o.token AND d.status = 'SENDING'
     RETURNING d.id, d.tenant_id, d.status, d.attempts, d.started_at, d.channel, d.template_code
 ), attempt AS (
-    INSERT INTO deliveries_deliveryattempt (delivery_id, number, started_at, finished_at, provider, code, message, is_ambiguous, duration_ms)
+    INSERT INTO deliveries_deliveryattempt (delivery_id, number, started_at, finished_at, provider, code, message, is_ambiguous,
+        duration_ms)
     SELECT done.id, done.attempts, done.started_at, statement_timestamp(), o.provider, o.reason, o.message, o.ambiguous, o.duration
     FROM done JOIN o USING (id) WHERE done.status <> 'SENT'
 ), dead AS (

@@ -10,7 +10,7 @@ from deliveries.models.tenants import Tenant
 
 
 class DeadLetter(models.Model):
-    """One record that was rejected (`raw`, source) or one delivery that failed (`delivery`). The relay publishes each once to the DLQ topic."""
+    """One record that was rejected (`raw`, source) or one delivery that failed (`delivery`). The relay publishes each to the DLQ topic."""
 
     class Kind(models.TextChoices):
         REJECTED = "rejected", "Unreadable"
