@@ -8,6 +8,7 @@ tens of megabytes or seconds.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ MAX_COMPILED: Final = 2000
 FUEL: Final = 50_000
 MAX_REPEATED_CHARACTERS: Final = 32 * 1024 * 1024
 MAX_DEPTH: Final = 32
+# Everything that str.splitlines takes for a line's end, and NUL.
+BREAKS: Final = re.compile("[\0\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029]")
+ATOMS: Final = frozenset({str, float, bool, type(None)})
 TOO_LARGE = f"The message is larger than {MAX_RENDERED_BYTES:,} bytes. Shorten the template or the job's data."
 
 
@@ -52,7 +56,7 @@ def render(source: ContentSource, context: Mapping[str, Any]) -> Content:
     Raises: RenderError `render_error` (a value is missing, the source is not sound, or it does not end), `too_large`,
     `header_injection`.
     """
-    values = plain(context)
+    values = _values(context)
     return _checked(
         Content(
             subject=_engine.render(source.subject, values, part="subject"),
@@ -85,14 +89,27 @@ def template_check(source: str, *, html: bool = False) -> list[Problem]:
     return []
 
 
+def _values(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a context; what stands in it twice, by itself and in `data`, is copied once."""
+    data = context.get("data")
+    if not isinstance(data, Mapping):
+        return dict(plain(context))
+    copied = plain(data)
+    values = {
+        name: copied[name] if name in copied and value is data[name] else plain(value)
+        for name, value in context.items()
+        if value is not data
+    }
+    return {**values, "data": copied}
+
+
 def plain(value: Any, depth: int = 0) -> Any:
-    """Copy a value that is made of dict, list, str, int, float, bool and None only; anything else could carry methods
-    into a template.
+    """Copy a value made of dict, list, str, int, float, bool and None only; anything else could carry methods along.
 
     Raises: RenderError `render_error`.
     """
     kind = type(value)
-    if kind is str or value is None or kind is bool or kind is float:
+    if kind in ATOMS:
         return value
     if kind is int:
         if -(2**63) <= value < 2**63:
@@ -100,21 +117,18 @@ def plain(value: Any, depth: int = 0) -> Any:
         raise RenderError("render_error", "A number in the data has more than 18 digits: hand it in as text.")
     if depth >= MAX_DEPTH:
         raise RenderError("render_error", f"The data is nested more than {MAX_DEPTH} levels deep.")
+    # What is mostly there, strings and small groups of them, is passed without a call each.
     if kind is dict or isinstance(value, Mapping):
-        return {_key(key): plain(item, depth + 1) for key, item in value.items()}
+        if not all(type(key) is str for key in value):
+            raise RenderError("render_error", "A field's name must be text.")
+        return {key: item if type(item) in ATOMS else plain(item, depth + 1) for key, item in value.items()}
     if kind is list or kind is tuple:
-        return [plain(item, depth + 1) for item in value]
+        return [item if type(item) in ATOMS else plain(item, depth + 1) for item in value]
     raise RenderError("render_error", f"A template cannot be given a {kind.__name__}, only what JSON can hold.")
 
 
-def _key(key: Any) -> str:
-    if type(key) is str:
-        return key
-    raise RenderError("render_error", f"A field's name must be text, not {kind_of(key)}.")
-
-
 def _checked(content: Content) -> Content:
-    if len(content.subject.splitlines()) > 1 or content.subject.endswith(("\r", "\n")) or "\0" in content.subject:
+    if not content.subject.isprintable() and BREAKS.search(content.subject):
         raise RenderError(
             "header_injection",
             "The subject holds a line break, which could forge headers. Remove it from the template or the data.",
@@ -124,10 +138,16 @@ def _checked(content: Content) -> Content:
         raise RenderError(
             "render_error", "The link (action_url) must start with https://, http:// or /.", part="action_url"
         )
-    parts = (content.subject, content.text, content.html, content.action_url)
-    if sum(map(len, parts)) > MAX_RENDERED_BYTES or sum(len(part.encode()) for part in parts) > MAX_RENDERED_BYTES:
+    characters = len(content.subject) + len(content.text) + len(content.html) + len(content.action_url)
+    # A character takes four bytes at most, so a short message needs no encoding to be measured.
+    if 4 * characters > MAX_RENDERED_BYTES and _bytes_of(content) > MAX_RENDERED_BYTES:
         raise RenderError("too_large", TOO_LARGE)
     return content
+
+
+def _bytes_of(content: Content) -> int:
+    parts = (content.subject, content.text, content.html, content.action_url)
+    return sum(len(part.encode(errors="surrogatepass")) for part in parts)
 
 
 class _Engine:
