@@ -59,6 +59,8 @@ _ROWS: Final = (
      "Remove line breaks from the data that the subject uses, or drop the header.", TEMPLATES),
     ("bad_text", "Text cannot be encoded", "The text holds half a character, which no mail can carry.",
      "Correct the data where the job is made: cut texts between whole characters.", TEMPLATES),
+    ("empty_message", "Nothing to show", "The inbox item would have neither title nor text.",
+     "Give the template or the job a title or a text; then retry.", TEMPLATES),
     ("no_contact", "No contact or address", "Nobody is known under this user id, or they have no address here.",
      "Add the contact or the address, then retry.", PEOPLE),
     ("bad_address", "Address is not valid", "The person's address cannot be a valid one.",
