@@ -45,5 +45,7 @@ def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
             "kafka": {"level": "WARNING"},
             "django": {"level": "INFO"},
             "uvicorn.access": {"level": "WARNING"},
+            # A traceback a second while Redis is away. The doorbell and the publisher of realtime say it once, in words.
+            "channels_redis": {"level": "CRITICAL"},
         },
     }

@@ -2,9 +2,9 @@
 
 Not here: frames and sockets. Nothing here touches `status`; acknowledging sets an outcome, which is beside it.
 
-An inbox item is a ws delivery that is SENT, has `rendered` and was not recalled. Items are ordered by `finished_at`, when
-they got into the inbox. Their ids tell nothing of that: ids commit out of order, and a row that was parked for a week has
-an old one. So no cursor is kept anywhere; what is not acknowledged is what there is to say.
+An inbox item is a ws delivery that is SENT, has `rendered`, was not recalled and did not come with a test key. Items are
+ordered by `finished_at`, when they got into the inbox. Their ids tell nothing of that: ids commit out of order, and a row
+that was parked for a week has an old one. So no cursor is kept anywhere; what is not acknowledged is what there is to say.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ InboxAwayError = OperationalError
 
 TENANT_CACHE_SECONDS = 60.0
 
-# The predicate of the index delivery_inbox, and two tests that only its rows are put to.
-OPEN_ITEM = "d.rendered IS NOT NULL AND d.acknowledged_at IS NULL AND d.recalled_at IS NULL AND d.channel = 'ws' AND d.status = 'SENT'"
+ITEM = "d.rendered IS NOT NULL AND d.recalled_at IS NULL AND d.channel = 'ws' AND d.status = 'SENT' AND NOT d.is_test"
+# Holds the predicate of the index delivery_inbox.
+OPEN_ITEM = f"d.acknowledged_at IS NULL AND {ITEM}"
 FIELDS = "d.job_id, d.rendered, d.data, d.priority, d.accepted_at, d.read_at"
 
 TENANT = "SELECT id FROM deliveries_tenant WHERE slug = %s"
@@ -64,11 +65,10 @@ ORDER BY d.finished_at, d.id
 """
 
 # Locks in the order of the ids, so that two sockets of one person that acknowledge the same never deadlock.
-ACKNOWLEDGE = """
+ACKNOWLEDGE = f"""
 WITH mine AS (
     SELECT d.id, d.job_id, d.acknowledged_at FROM notification_delivery d
-    WHERE d.tenant_id = %s AND d.user_id = %s AND d.job_id = ANY(%s::uuid[])
-        AND d.rendered IS NOT NULL AND d.recalled_at IS NULL AND d.channel = 'ws' AND d.status = 'SENT'
+    WHERE d.tenant_id = %s AND d.user_id = %s AND d.job_id = ANY(%s::uuid[]) AND {ITEM}
     ORDER BY d.id FOR UPDATE
 ), done AS (
     UPDATE notification_delivery d SET acknowledged_at = statement_timestamp(), outcome = 'acknowledged',

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from deliveries.models import Delivery, Tenant
@@ -142,14 +143,19 @@ async def test_no_one_sees_or_acknowledges_what_is_anothers(web: WebServer) -> N
         assert (row.acknowledged_at, row.read_at, row.outcome) == (None, None, "")
 
 
-async def test_what_is_not_in_the_inbox_is_neither_replayed_nor_acknowledged(web: WebServer) -> None:
-    from django.utils import timezone
-
+@pytest.mark.parametrize(
+    "values",
+    [{"recalled_at": timezone.now()}, {"is_test": True}, {"rendered": None}],
+    ids=["recalled", "test key", "no text"],
+)
+async def test_what_is_not_in_the_inbox_is_neither_replayed_nor_acknowledged(
+    web: WebServer, values: dict[str, Any]
+) -> None:
     tenant, user_id = await a_tenant(), uuid4()
-    recalled = await store(tenant, user_id, recalled_at=timezone.now())
+    row = await store(tenant, user_id, **values)
     async with open_socket(web, token(tenant, user_id)) as client:
         assert (await client.next("connected"))["unacknowledged"] == 0
-        await client.send(type="ack", notification_id=str(recalled.job_id))
+        await client.send(type="ack", notification_id=str(row.job_id))
         assert (await client.next("error"))["code"] == "not_found"
 
 

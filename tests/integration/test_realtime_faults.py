@@ -74,6 +74,7 @@ async def test_what_was_stored_while_valkey_was_dead_arrives_when_it_is_back(
 
         assert (await client.next("notification"))["id"] == str(row.job_id)
         await client.next("unread", count=1)
+    assert "Traceback" not in web.log
 
 
 async def test_a_connection_that_was_cut_for_a_moment_is_noticed(web: WebServer, own_valkey: Valkey) -> None:
