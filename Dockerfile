@@ -11,6 +11,7 @@ WORKDIR /app
 COPY --from=packages /venv /venv
 COPY manage.py ./
 COPY templates templates
+COPY docs/runbook.md docs/runbook.md
 COPY deliveries deliveries
 COPY broadcasts broadcasts
 COPY notifyproj notifyproj
@@ -24,4 +25,4 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
 # No access log and no INFO lines of uvicorn: both print query strings, and a token may stand in one. Requests are logged by
 # the application. Deflate would cost gigabytes at thousands of sockets.
 CMD ["uvicorn", "notifyproj.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--ws", "websockets-sansio", \
-     "--ws-per-message-deflate", "false", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "25"]
+     "--ws-per-message-deflate", "false", "--ws-max-size", "65536", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "25"]
