@@ -9,10 +9,11 @@ import json
 import os
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 OWNER_ONLY: Final = 0o600
 
@@ -64,22 +65,21 @@ class Folder:
         self.environment = self.root / "env"
         self._kept = self.root / "kept.json"
         self._state = self.root / "running.json"
-        self._lock: IO[str] | None = None
 
-    def lock(self) -> None:
-        """Take the folder for this process, until it ends. Raises: FolderInUseError."""
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for a block. Raises: FolderInUseError."""
         self.root.mkdir(parents=True, exist_ok=True)
-        lock = (self.root / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            running = self.state()
-            who = f" as process {running.pid}, at {running.url}" if running else ""
-            raise FolderInUseError(
-                f"The demo runs already in {self.root}{who}. Stop that one first, or set DEMO_FOLDER to another folder."
-            ) from None
-        self._lock = lock
+        with (self.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                running = self.state()
+                who = f" as process {running.pid}, at {running.url}" if running else ""
+                raise FolderInUseError(
+                    f"The demo runs already in {self.root}{who}. Stop that one first, or set DEMO_FOLDER to another folder."
+                ) from None
+            yield
 
     def kept(self) -> Kept:
         """Return what was kept, made new at the first call."""

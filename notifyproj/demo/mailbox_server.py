@@ -63,7 +63,8 @@ class Mailbox:
         self.with_message = with_message
         self.keep = keep
         self._file = self._open()
-        self._count = sum(1 for _ in path.open("rb"))
+        with path.open("rb") as lines:
+            self._count = sum(1 for _ in lines)
 
     def _open(self) -> int:
         return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

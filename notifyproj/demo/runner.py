@@ -238,7 +238,7 @@ class Demo:
         if self._wants_sender_killed:
             self._wants_sender_killed = False
             if killed := self._supervisor.kill_one("sender"):
-                self._say(f"{killed.title} was killed (SIGKILL), as the page asked.")
+                self._say(f"{killed.title} is killed, as the page asked.")
         self._supervisor.look()
         for server in self._servers:
             if not server.is_running:

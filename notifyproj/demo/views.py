@@ -179,7 +179,6 @@ def record(request: HttpRequest, partition: int, offset: int) -> JsonResponse:
                 "is_refused": True,
                 "title": reason.title,
                 "sentence": letter.error_message,
-                "fix": reason.fix,
                 "page": page,
             }
         )

@@ -35,8 +35,8 @@ class Command(BaseCommand):
             ) from error
         folder = Folder(Path(settings.DEMO_FOLDER))
         try:
-            folder.lock()
-            Demo(folder, port=port, say=self._say, say_part=self._say_part).run()
+            with folder.lock():
+                Demo(folder, port=port, say=self._say, say_part=self._say_part).run()
         except (FolderInUseError, ServerError, ChildError) as error:
             raise CommandError(str(error)) from error
 

@@ -151,7 +151,7 @@ onPress("send-bad", "judged", "On the topic …", async (result) => {
   const place = `partition ${bad.partition}, offset ${bad.offset}`;
   const judged = await until(`/demo/records/${bad.partition}/${bad.offset}/`, (answer) => answer.is_refused || answer.is_over, "The job");
   if (judged.is_refused) {
-    result.say("Refused", "bad", judged.title, `${judged.sentence} ${judged.fix} (${place})`);
+    result.say("Refused", "bad", judged.sentence, `${judged.title}; ${place}`);
     result.link("Show it under Undeliverable", judged.page);
   } else {
     result.say(judged.word, judged.tone, "This one is a job like any other.", place);
