@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Upper
 
 from deliveries.channels import Channel
 from deliveries.models.tenants import Tenant
@@ -42,6 +43,8 @@ class Contact(models.Model):
         indexes = [
             models.Index("tenant", Lower("email"), name="contact_by_email"),
             models.Index(fields=["tenant", "phone"], name="contact_by_phone"),
+            # Staff look for the beginning of a name (`name__istartswith`), whatever the database's collation.
+            models.Index("tenant", OpClass(Upper("name"), name="text_pattern_ops"), name="contact_by_name"),
         ]
 
     def __str__(self) -> str:
