@@ -17,7 +17,7 @@ SELECT (count(*) FILTER (WHERE finished_at < (
 """
 
 
-@sized("flood", small=(2000,), full=(100_000,))
+@sized("flood", small=(800,), full=(100_000,))
 def test_few_jobs_of_one_tenant_beside_the_flood_of_another(make_scenario: MakeScenario, flood: int) -> None:
     scenario = make_scenario()
     many = people(flood, tenant="flood", manner="slow-5ms-")

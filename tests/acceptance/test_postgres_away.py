@@ -11,7 +11,7 @@ from tests.acceptance.sizes import WAIT_SECONDS, sized
 MANNERS = ("", "slow-250ms-", "slow-500ms-")
 
 
-@sized("shutdowns, jobs", small=(3, 60), full=(20, 600))
+@sized("shutdowns, jobs", small=(2, 45), full=(20, 600))
 def test_postgres_shut_down_immediately(
     make_scenario: MakeScenario, own_postgres: Postgres, shutdowns: int, jobs: int
 ) -> None:

@@ -21,7 +21,7 @@ def hand_in_some(scenario: Scenario, jobs: int) -> None:
     scenario.hand_in(job(person) for person in those)
 
 
-@sized("rounds, jobs", small=(5, 40), full=(60, 200))
+@sized("rounds, jobs", small=(4, 40), full=(60, 200))
 def test_redis_flushed_again_and_again(make_scenario: MakeScenario, own_valkey: Valkey, rounds: int, jobs: int) -> None:
     scenario = make_scenario(redis_url=own_valkey.url)
     scenario.start()
@@ -37,7 +37,7 @@ def test_redis_flushed_again_and_again(make_scenario: MakeScenario, own_valkey: 
     assert (len(verdict.lost), verdict.most_copies, scenario.count("status = 'SENT'")) == (0, 1, rounds * jobs)
 
 
-@sized("rounds, jobs", small=(2, 60), full=(20, 500))
+@sized("rounds, jobs", small=(1, 60), full=(20, 500))
 def test_redis_killed_and_started_again(
     make_scenario: MakeScenario, own_valkey: Valkey, rounds: int, jobs: int
 ) -> None:

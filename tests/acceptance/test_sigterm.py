@@ -10,7 +10,7 @@ from tests.acceptance.sizes import WAIT_SECONDS, sized
 MANNERS = ("", "slow-250ms-", "slow-1000ms-")
 
 
-@sized("restarts, jobs", small=(2, 90), full=(20, 300))
+@sized("restarts, jobs", small=(2, 60), full=(20, 300))
 def test_everything_stopped_under_load(make_scenario: MakeScenario, restarts: int, jobs: int) -> None:
     scenario = make_scenario()
     those = [person for manner in MANNERS for person in people(restarts * jobs // len(MANNERS), manner=manner)]
