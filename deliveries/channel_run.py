@@ -8,31 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from uuid import UUID
 
 import psycopg
 import structlog
 from django.conf import settings
 from psycopg_pool import PoolTimeout
 
-from deliveries import lifecycle
+from deliveries import lifecycle, outcomes
 from deliveries.channels import Priority, Status
 from deliveries.compose import compose
 from deliveries.database import AsyncPool
 from deliveries.lifecycle import ClaimedRow, Outcome, Person
+from deliveries.outcomes import Tried
 from deliveries.policies import policy_for
 from deliveries.rendering import RenderError, TemplateBook
-from deliveries.retry import next_delay_seconds
+from deliveries.row_queues import RowQueues
 from deliveries.senders.base import Message, Receipt, Sender, SendError
 from deliveries.workers.heartbeat import Heartbeat
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-PersonKey = tuple[int, UUID, int]
 
 DATABASE_TIMEOUT_SECONDS = 15.0
 LOOKAHEAD_SECONDS = 1.0
@@ -60,7 +58,7 @@ class Finished:
 
 
 class ChannelRun:
-    """The rows of one channel that this process holds. `held` stops claiming and starting; what is being sent goes on."""
+    """The rows of one channel in this process. `held` stops claiming and starting; what is being sent goes on."""
 
     def __init__(
         self, channel: str, sender: Sender, *, pool: AsyncPool, book: TemplateBook, heartbeat: Heartbeat
@@ -73,8 +71,7 @@ class ChannelRun:
         self._book = book
         self._heartbeat = heartbeat
         self._policy = policy_for(channel)
-        self._queues: dict[int, deque[ClaimedRow]] = {priority: deque() for priority in Priority}
-        self._behind: dict[PersonKey, deque[ClaimedRow]] = {}
+        self._waiting = RowQueues()
         self._starting = 0
         self._sending: dict[int, Sending] = {}
         self._sending_ordinary = 0
@@ -100,8 +97,7 @@ class ChannelRun:
 
     def rows_in_hand(self) -> int:
         """Return how many leased rows this process holds, started or not, that are not yet recorded."""
-        waiting = sum(map(len, self._queues.values())) + sum(map(len, self._behind.values()))
-        return waiting + self._starting + len(self._sending) + len(self._finished) + self._recording
+        return len(self._waiting) + self._starting + len(self._sending) + len(self._finished) + self._recording
 
     def is_looking(self) -> bool:
         """Say whether a claim is under way already, so that another would only queue behind it."""
@@ -126,7 +122,8 @@ class ChannelRun:
             )
             # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search.
             self._more = bool(rows)
-            self._take(rows)
+            self._waiting.add(rows)
+            self._startable.set()
             return len(rows) >= limit
 
     async def run_suspects(self, *, limit: int) -> int:
@@ -161,9 +158,7 @@ class ChannelRun:
     async def drain(self, *, within_seconds: float) -> None:
         """Give back what was not started; let sends finish, cut those that outlast the time, and record every outcome."""
         self.hold()
-        unstarted = [row for queue in (*self._queues.values(), *self._behind.values()) for row in queue]
-        for queue in (*self._queues.values(), *self._behind.values()):
-            queue.clear()
+        unstarted = self._waiting.empty()
         try:
             async with asyncio.timeout(within_seconds):
                 await self._with_connection(lambda connection: lifecycle.give_back(connection, rows=unstarted))
@@ -185,12 +180,6 @@ class ChannelRun:
         room = min(settings.CLAIM_BATCH_SIZE, ahead - self.rows_in_hand())
         ordinary = min(room, int(ahead * (1 - settings.HIGH_PRIORITY_SHARE)) - self.rows_in_hand())
         return (ordinary, Priority.LOW) if ordinary > 0 else (room, Priority.HIGH)
-
-    def _take(self, rows: Sequence[ClaimedRow]) -> None:
-        for row in rows:
-            self._queues[row.priority].append(row)
-        if rows:
-            self._startable.set()
 
     async def _claimer(self) -> None:
         """Go on claiming while claims bring something and there is room for a good part of another."""
@@ -214,23 +203,12 @@ class ChannelRun:
                 await self._start(batch)
 
     def _next_batch(self) -> list[ClaimedRow]:
-        """Take the rows that a slot is free for, the most urgent first, and at most one of each person."""
-        batch: list[ClaimedRow] = []
-        ordinary_slots = max(1, int(self.sender.capacity * (1 - settings.HIGH_PRIORITY_SHARE)))
-        ordinary = self._sending_ordinary
-        for priority, queue in self._queues.items():
-            while queue and len(self._sending) + self._starting + len(batch) < self.sender.capacity:
-                if priority != Priority.HIGH and ordinary >= ordinary_slots:
-                    return batch
-                row = queue.popleft()
-                behind = self._behind.get(_person(row))
-                if behind is not None:
-                    behind.append(row)
-                    continue
-                self._behind[_person(row)] = deque()
-                ordinary += priority != Priority.HIGH
-                batch.append(row)
-        return batch
+        """Take the rows that a slot is free for; a share of the slots is kept for high priority."""
+        capacity = self.sender.capacity
+        ordinary = max(1, int(capacity * (1 - settings.HIGH_PRIORITY_SHARE)))
+        return self._waiting.take(
+            slots=capacity - len(self._sending) - self._starting, ordinary_slots=ordinary - self._sending_ordinary
+        )
 
     async def _start(self, rows: list[ClaimedRow]) -> None:
         self._starting += len(rows)
@@ -242,7 +220,7 @@ class ChannelRun:
         for row in rows:
             person = people.get(row.id)
             if person is None:
-                self._let_next_of(row)
+                self._waiting.let_next_of(row)
                 continue
             self._sending[row.id] = Sending(asyncio.create_task(self._deliver(row, person)), now)
             self._sending_ordinary += row.priority != Priority.HIGH
@@ -258,71 +236,40 @@ class ChannelRun:
         )
 
     async def _deliver(self, row: ClaimedRow, person: Person) -> None:
-        """Render and send one row, and leave its outcome for the recorder. Nothing escapes: every end is an outcome."""
+        """Try one row and leave what it came to for the recorder. Nothing escapes: every end is an outcome."""
         began = time.perf_counter()
-        message: Message | None = None
-        version_id: int | None = None
-        receipt: Receipt | None = None
-        error = SendError("", "")
-        try:
-            message, version_id = compose(row, person, self._book)
-            receipt = TEST_RECEIPT if row.is_test else await self.sender.send(message)
-        except SendError as refused:
-            error = refused
-        except RenderError as refused:
-            error = SendError(refused.code, refused.message, permanent=True)
-        except asyncio.CancelledError:
-            seconds = f"{settings.SEND_DEADLINE_SECONDS:g} s"
-            error = SendError(
-                "timeout",
-                f"The provider did not answer within {seconds}; it may have taken the message",
-                ambiguous=True,
-            )
-        except Exception as failure:
-            log.exception("send failed unexpectedly", job_id=str(row.job_id), channel=self.channel)
-            error = SendError(
-                "internal_error",
-                f"{type(failure).__name__} in the sender; the log of this time has the rest",
-                ambiguous=True,
-            )
+        tried = await self._try(row, person)
         milliseconds = int((time.perf_counter() - began) * 1000)
-        if receipt is not None and message is not None:
+        if tried.error is None:
             keeps_content = self.sender.keeps_content and not row.is_test
-            outcome = _sent(row, message, version_id, receipt, milliseconds, keeps_content)
+            outcome = outcomes.sent(row, tried, duration_ms=milliseconds, keeps_content=keeps_content)
         else:
-            outcome = self._failed(row, error, message, version_id, milliseconds)
-            message = None
+            outcome = outcomes.failed(row, tried, tried.error, duration_ms=milliseconds, policy=self._policy)
         del self._sending[row.id]
         self._sending_ordinary -= row.priority != Priority.HIGH
-        self._finished.append(Finished(row, outcome, message))
+        self._finished.append(Finished(row, outcome, tried.message if tried.error is None else None))
         self._recordable.set()
         self._startable.set()
 
-    def _failed(
-        self, row: ClaimedRow, error: SendError, message: Message | None, version_id: int | None, milliseconds: int
-    ) -> Outcome:
-        delay = next_delay_seconds(
-            self._policy,
-            attempts=row.attempts + 1,
-            permanent=error.permanent,
-            ambiguous=error.ambiguous,
-            retry_after_seconds=error.retry_after_seconds,
-        )
-        return Outcome(
-            id=row.id,
-            lease_token=row.lease_token,
-            status=Status.FAILED if delay is None else Status.RETRYING,
-            delay_seconds=delay or 0.0,
-            reason="outcome_unknown"
-            if delay is None and error.ambiguous and not self._policy.retry_ambiguous
-            else error.code,
-            message=error.message,
-            is_ambiguous=error.ambiguous,
-            provider=error.provider,
-            duration_ms=milliseconds,
-            address=message.to if message is not None else "",
-            template_version_id=version_id,
-        )
+    async def _try(self, row: ClaimedRow, person: Person) -> Tried:
+        """Render and send one row."""
+        tried = Tried()
+        try:
+            tried.message, tried.version_id = compose(row, person, self._book)
+            tried.receipt = TEST_RECEIPT if row.is_test else await self.sender.send(tried.message)
+        except SendError as refused:
+            tried.error = refused
+        except RenderError as refused:
+            tried.error = SendError(refused.code, refused.message, permanent=True)
+        except asyncio.CancelledError:
+            # Only the timekeeper and the end of the grace cancel a send; both want it recorded, not passed on.
+            answer = f"The provider did not answer within {settings.SEND_DEADLINE_SECONDS:g} s; it may have taken the message"
+            tried.error = SendError("timeout", answer, ambiguous=True)
+        except Exception as failure:
+            log.exception("send failed unexpectedly", job_id=str(row.job_id), channel=self.channel)
+            what = f"{type(failure).__name__} in the sender; the log of this time has the rest"
+            tried.error = SendError("internal_error", what, ambiguous=True)
+        return tried
 
     async def _timekeeper(self) -> None:
         """Cut sends that outlast the deadline. Sends stand in the order they began, so the first young one ends the look."""
@@ -355,23 +302,23 @@ class ChannelRun:
             self._quiet.set()
 
     async def _record(self, batch: list[Finished]) -> None:
-        outcomes = [finished.outcome for finished in batch]
-        recorded = await self._with_connection(lambda connection: lifecycle.finish(connection, outcomes=outcomes))
+        came_to = [finished.outcome for finished in batch]
+        recorded = await self._with_connection(lambda connection: lifecycle.finish(connection, outcomes=came_to))
         if len(recorded) < len(batch):
             log.warning("outcomes came after their lease", channel=self.channel, rows=len(batch) - len(recorded))
         taken = [f.message for f in batch if f.message is not None and not f.row.is_test and f.row.id in recorded]
         if taken:
             await self.sender.stored(taken)
         for finished in batch:
-            self._let_next_of(finished.row)
+            self._waiting.let_next_of(finished.row)
         self.progress += len(batch)
-        statuses = [outcome.status for outcome in outcomes]
+        statuses = [outcome.status for outcome in came_to]
         self._heartbeat.count(
             consumed=len(batch),
             sent=statuses.count(Status.SENT),
             failed=statuses.count(Status.FAILED),
             retried=statuses.count(Status.RETRYING),
-            processing_ms=float(sum(outcome.duration_ms for outcome in outcomes)),
+            processing_ms=float(sum(outcome.duration_ms for outcome in came_to)),
             processed=len(batch),
         )
 
@@ -381,13 +328,6 @@ class ChannelRun:
         seconds = max(now - self._recorded_at, settings.FLUSH_INTERVAL_SECONDS)
         self._recorded_at = now
         self._rows_per_second += 0.2 * (rows / seconds - self._rows_per_second)
-
-    def _let_next_of(self, row: ClaimedRow) -> None:
-        """Put the person's later rows back in front, in their order: the first of them takes its turn next."""
-        behind = self._behind.pop(_person(row), None)
-        if behind:
-            self._queues[row.priority].extendleft(reversed(behind))
-            self._startable.set()
 
     async def _with_connection(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         """Do database work on a pooled connection, again and again until it succeeds: each statement of a lease may be repeated."""
@@ -405,26 +345,3 @@ class ChannelRun:
                 )
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, 2.0)
-
-
-def _person(row: ClaimedRow) -> PersonKey:
-    return row.tenant_id, row.user_id, row.priority
-
-
-def _sent(
-    row: ClaimedRow, message: Message, version_id: int | None, receipt: Receipt, milliseconds: int, keeps_content: bool
-) -> Outcome:
-    content = message.content
-    return Outcome(
-        id=row.id,
-        lease_token=row.lease_token,
-        status=Status.SENT,
-        provider=receipt.provider,
-        provider_message_id=receipt.message_id,
-        duration_ms=milliseconds,
-        address=message.to,
-        template_version_id=version_id,
-        rendered={"subject": content.subject, "text": content.text, "action_url": content.action_url}
-        if keeps_content
-        else None,
-    )

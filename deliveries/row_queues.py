@@ -1,0 +1,65 @@
+"""The rows that a channel holds but has not started: in which order they go, and who waits behind whom. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from uuid import UUID
+
+from deliveries.channels import Priority
+from deliveries.lifecycle import ClaimedRow
+
+PersonKey = tuple[int, UUID, int]
+
+
+class RowQueues:
+    """One queue a priority. Of each person's rows of one priority only one is out at a time; the others stand behind it."""
+
+    def __init__(self) -> None:
+        self._queues: dict[int, deque[ClaimedRow]] = {priority: deque() for priority in Priority}
+        self._behind: dict[PersonKey, deque[ClaimedRow]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values())) + sum(map(len, self._behind.values()))
+
+    def add(self, rows: Iterable[ClaimedRow]) -> None:
+        """Put rows at the end of their queues, in the order given."""
+        for row in rows:
+            self._queues[row.priority].append(row)
+
+    def take(self, *, slots: int, ordinary_slots: int) -> list[ClaimedRow]:
+        """Take up to `slots` rows, the most urgent first, of which at most `ordinary_slots` below high priority."""
+        batch: list[ClaimedRow] = []
+        for priority, queue in self._queues.items():
+            left = slots if priority == Priority.HIGH else min(slots - len(batch), ordinary_slots)
+            while queue and left > 0:
+                row = queue.popleft()
+                behind = self._behind.get(_person(row))
+                if behind is not None:
+                    behind.append(row)
+                    continue
+                self._behind[_person(row)] = deque()
+                batch.append(row)
+                left -= 1
+                ordinary_slots -= priority != Priority.HIGH
+        return batch
+
+    def let_next_of(self, row: ClaimedRow) -> bool:
+        """Put the rows behind a finished one back in front, in their order, and say whether there were any."""
+        behind = self._behind.pop(_person(row), None)
+        if not behind:
+            return False
+        self._queues[row.priority].extendleft(reversed(behind))
+        return True
+
+    def empty(self) -> list[ClaimedRow]:
+        """Take out every row that was not started."""
+        queues = [*self._queues.values(), *self._behind.values()]
+        rows = [row for queue in queues for row in queue]
+        for queue in queues:
+            queue.clear()
+        return rows
+
+
+def _person(row: ClaimedRow) -> PersonKey:
+    return row.tenant_id, row.user_id, row.priority
