@@ -18,7 +18,7 @@ demo: $(READY) ## Run the whole service with sample data on this machine; Ctrl+C
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
 test: $(READY) ## Run the tests on real servers; ARGS="-k words" chooses some
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 faults: $(READY) ## Run the fault tests at full size (long)
 	FAULTS=full $(BIN)/pytest tests/acceptance --timeout 3600 $(ARGS)
