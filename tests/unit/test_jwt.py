@@ -36,7 +36,7 @@ JWKS = {
 
 def claims(**changes: Any) -> dict[str, Any]:
     """Return good claims, changed; a change to None takes the claim out."""
-    good = {"sub": USER, "tenant_id": "default", "exp": time.time() + 60}
+    good = {"sub": USER, "tenant_id": "default", "exp": time.time() + 86_400}
     return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
 
@@ -89,12 +89,12 @@ ATTACKS = {
     "no exp": (HS, jwt.encode(claims(exp=None), KEY, "HS256")),
     "exp is infinite": (HS, jwt.encode(claims(exp=float("inf")), KEY, "HS256")),
     "exp is no number": (HS, jwt.encode(claims(exp=float("nan")), KEY, "HS256")),
-    "exp is text": (HS, jwt.encode(claims(exp=str(int(time.time()) + 60)), KEY, "HS256")),
+    "exp is text": (HS, jwt.encode(claims(exp=str(int(time.time()) + 86_400)), KEY, "HS256")),
     "no sub": (HS, jwt.encode(claims(sub=None), KEY, "HS256")),
     "sub is no uuid": (HS, jwt.encode(claims(sub="admin' OR 1=1"), KEY, "HS256")),
     "no tenant": (HS, jwt.encode(claims(tenant_id=None), KEY, "HS256")),
     "tenant is a number": (HS, jwt.encode(claims(tenant_id=1), KEY, "HS256")),
-    "not yet valid": (HS, jwt.encode(claims(nbf=time.time() + 600), KEY, "HS256")),
+    "not yet valid": (HS, jwt.encode(claims(nbf=time.time() + 86_000), KEY, "HS256")),
     "critical header unknown to us": (HS, jwt.encode(claims(), KEY, "HS256", headers={"crit": ["b64"], "b64": False})),
     "HS256 with the key of RS256's JWKS": (RS, jwt.encode(claims(), KEY, "HS256", headers={"kid": "shared"})),
     "RS256 where HS256 is pinned": (HS, jwt.encode(claims(), RSA_KEY, "RS256")),
