@@ -26,10 +26,9 @@ class HintBroker(RedisBroker):
     """The stock Redis broker, asked more often: by default an idle consumer may see a hint a second late."""
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
-        """Return a consumer; delay queues, which nothing here uses, keep the stock timeout."""
-        return super().consume(
-            queue_name, prefetch, timeout if queue_name.endswith(".DQ") else min(timeout, IDLE_POLL_MS)
-        )
+        """Return a consumer. Queues that rarely have a hint keep the stock timeout: each look costs CPU."""
+        is_busy = queue_name in settings.CHANNEL_SENDERS
+        return super().consume(queue_name, prefetch, min(timeout, IDLE_POLL_MS) if is_busy else timeout)
 
 
 class SendingProcess(Middleware):
