@@ -2,12 +2,16 @@
 
 urls.py            every address under /api/
 authentication.py  who is calling: an API key or a member of staff
+callers.py         what that means for rows: whose are visible, who did it
 keys.py            making, checking and revoking API keys
 permissions.py     what a caller may do
 parsers.py         request bytes → data, strictly
 renderers.py       data → JSON
 errors.py          one shape for everything that goes wrong
-paging.py          keyset pages
+paging.py          keyset pages and query parameters
+fields.py          serializer fields as strict as the wire format
+intake.py          jobs → ingest, and what became of each
+forecast.py        what would become of jobs
 documentation.py   what OpenAPI says of all operations alike
 jobs.py deliveries.py templates.py contacts.py schemas.py   the views
 """

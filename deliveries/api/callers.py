@@ -32,7 +32,7 @@ class Caller:
 
 
 def caller_of(request: Request) -> Caller:
-    """Tell who is calling. Raises: ApiError 400 when `?tenant=` names none that the caller may see."""
+    """Tell who is calling. Raises: ApiError 404 when `?tenant=` names none that the caller may see."""
     wanted = request.query_params.get("tenant")
     if isinstance(request.auth, ApiKey):
         tenant = request.auth.tenant
@@ -48,4 +48,4 @@ def caller_of(request: Request) -> Caller:
 
 
 def _unknown_tenant() -> ApiError:
-    return ApiError(400, "unknown_tenant", "There is no such tenant. Leave `tenant` out or name your own.")
+    return ApiError(404, "unknown_tenant", "There is no such tenant. Leave `tenant` out or name your own.")

@@ -17,7 +17,7 @@ from deliveries.api.callers import Caller, caller_of
 from deliveries.api.documentation import TENANT_PARAMETER, documented, errors
 from deliveries.api.errors import ApiError
 from deliveries.api.fields import CanonicalUUIDField, EmailField, LocaleField, PhoneField, TextField, TimeZoneField
-from deliveries.api.paging import KeysetPagination, refuse_unknown_parameters
+from deliveries.api.paging import KeysetPagination, read_query
 from deliveries.channels import Channel
 from deliveries.contacts.store import contacts_store
 from deliveries.models import ApiKey, Contact
@@ -95,11 +95,11 @@ class ContactListView(GenericAPIView[Contact]):
         tags=["contacts"],
         summary="List contacts, newest first",
         parameters=[TENANT_PARAMETER],
-        responses={200: ContactSerializer(many=True), **errors(400)},
+        responses={200: ContactSerializer(many=True), **errors(400, 404)},
     )
     def get(self, request: Request) -> Response:
         """Answer one page."""
-        refuse_unknown_parameters(request)
+        read_query(request)
         rows = caller_of(request).visible(Contact.objects.select_related("tenant"))
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(rows), many=True).data)
 
@@ -110,7 +110,7 @@ class ContactListView(GenericAPIView[Contact]):
         description="All of them or none. Safe to repeat.",
         parameters=[TENANT_PARAMETER],
         request=PeopleSerializer,
-        responses={200: StoredSerializer, **errors(400, 413, 415)},
+        responses={200: StoredSerializer, **errors(400, 404, 413, 415)},
     )
     def post(self, request: Request) -> Response:
         """Store the people of the body in one statement."""

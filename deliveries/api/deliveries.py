@@ -19,8 +19,9 @@ from deliveries.api.callers import Caller, caller_of
 from deliveries.api.documentation import TENANT_PARAMETER, documented, errors, shown_as
 from deliveries.api.errors import ApiError
 from deliveries.api.fields import CanonicalUUIDField, TextField, TimestampField
-from deliveries.api.paging import KeysetPagination, refuse_unknown_parameters
+from deliveries.api.paging import KeysetPagination, read_query
 from deliveries.channels import OPEN, Priority, Status
+from deliveries.ingest import refusal_of
 from deliveries.models import ApiKey, Delivery
 from deliveries.queries import DeliveryFilter, deliveries_matching
 from deliveries.timeline import Kind, TimelineEvent, timeline
@@ -32,8 +33,8 @@ UNLISTED = ("data", "meta", "content", "rendered", "body_hash")
 class DeliveryQuery(serializers.Serializer[Any]):
     """What to look for. Every condition given must hold; `status` and `channel` may be repeated."""
 
-    status = serializers.ListField(child=serializers.ChoiceField(STATUSES), required=False)
-    channel = serializers.ListField(child=TextField(max_length=32), required=False)
+    status = serializers.ListField(child=serializers.ChoiceField(STATUSES), required=False, min_length=1)
+    channel = serializers.ListField(child=TextField(max_length=32), required=False, min_length=1)
     user_id = CanonicalUUIDField(required=False)
     job_id = CanonicalUUIDField(required=False)
     address = TextField(
@@ -95,6 +96,10 @@ class DeliveryDetailSerializer(DeliverySerializer):
     """One delivery with what it carries and what happened to it."""
 
     template_version = serializers.IntegerField(source="template_version.number", default=None, allow_null=True)
+    content = serializers.DictField(allow_null=True, help_text="Title and body that came in place of a template.")
+    rendered = serializers.DictField(allow_null=True, help_text="What the inbox shows; of other channels null.")
+    data = serializers.DictField()  # type: ignore[assignment]  # DRF takes fields off the class, `data` stays its own
+    meta = serializers.DictField(help_text="event_type, event_id, campaign_id.")
     timeline = serializers.SerializerMethodField()
 
     class Meta(DeliverySerializer.Meta):
@@ -143,12 +148,11 @@ class DeliveryListView(GenericAPIView[Delivery]):
         tags=["deliveries"],
         summary="Find deliveries, newest first",
         parameters=[DeliveryQuery, TENANT_PARAMETER],
-        responses={200: DeliverySerializer(many=True), **errors(400)},
+        responses={200: DeliverySerializer(many=True), **errors(400, 404)},
     )
     def get(self, request: Request) -> Response:
         """Answer one page. Two queries with a key, whatever is asked."""
-        refuse_unknown_parameters(request, DeliveryQuery)
-        query = DeliveryQuery(data=request.query_params)
+        query = DeliveryQuery(data=read_query(request, DeliveryQuery))
         query.is_valid(raise_exception=True)
         rows = _with_names(deliveries_matching(query.wanted(caller_of(request)))).defer(*UNLISTED)
         page = self.paginate_queryset(rows)
@@ -252,6 +256,9 @@ def _refuse_replay(row: Delivery) -> None:
     """Raise ApiError 409 when the delivery is not over, or somebody is sending it again already."""
     if not row.is_terminal:
         raise ApiError(409, "not_finished", "Only what is over can be sent again.", status=row.status)
+    reason, message = refusal_of(row.channel)
+    if reason:
+        raise ApiError(409, reason, message, status=row.status)
     # By person, because that is indexed: a replay goes to the same one, and is younger.
     later = Delivery.objects.filter(tenant=row.tenant_id, user_id=row.user_id, pk__gt=row.pk)
     under_way = later.filter(replay_of=row, status__in=OPEN).first()

@@ -5,6 +5,7 @@ The document is checked against the live server by tests/integration/test_schema
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,7 @@ from rest_framework import serializers
 
 from deliveries.api.authentication import HEADER
 from deliveries.job_schema import NOTIFICATION_JOB_SCHEMA
+from deliveries.models.tenants import TENANT_NAME
 
 JOB_COMPONENT: Final = "NotificationJob"
 
@@ -27,7 +29,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 TENANT_PARAMETER: Final = OpenApiParameter(
     "tenant",
-    str,
+    {"type": "string", "pattern": re.compile(TENANT_NAME.regex).pattern},
     description="Staff: only this tenant's rows (its short name). With a key: may only be the key's own.",
 )
 

@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -85,6 +86,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     return _json(400, "bad_request", "The request is malformed.")
 
 
+@csrf_exempt  # it changes nothing, and Django's own answer to a missing token is a page
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
     """Answer an unknown address (`handler404`, and the last line of api/urls.py)."""
     if not _is_api(request):

@@ -56,16 +56,19 @@ class TimestampField(serializers.DateTimeField):
         return moment
 
 
+def _whole(pattern: str, field: TextField) -> str:
+    """Return a pattern for the whole text; OpenAPI shows it, so it also says that a field may be empty."""
+    return rf"\A({pattern})?\Z" if field.allow_blank else rf"\A{pattern}\Z"
+
+
 class LocaleField(TextField):
     """A language tag such as `ru` or `pt-BR`; empty where `allow_blank`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"max_length": fields.MAX_LOCALE, **options})
-
-    def to_internal_value(self, data: Any) -> str:
-        """Return the tag. Raises: ValidationError."""
-        text = super().to_internal_value(data)
-        return _checked(fields.take_locale, text) if text else text
+        self.validators.append(
+            RegexValidator(_whole(fields.LOCALE_PATTERN, self), "This is no language tag. Write it like ru or pt-BR.")
+        )
 
 
 class TimeZoneField(TextField):
@@ -92,11 +95,8 @@ class PhoneField(TextField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"max_length": 16, **options})
-        self.validators.append(
-            RegexValidator(
-                r"\A\+[1-9][0-9]{5,14}\Z", "Write the number in the international form, like +4915112345678."
-            )
-        )
+        international = "Write the number in the international form, like +4915112345678."
+        self.validators.append(RegexValidator(_whole(r"\+[1-9][0-9]{5,14}", self), international))
 
 
 class SlugField(TextField):

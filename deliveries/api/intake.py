@@ -92,4 +92,4 @@ def _result(job: Parsed, verdict: Verdict) -> Result:
 
 def _claimed_id(job: dict[str, Any] | None) -> str | None:
     claimed = (job or {}).get("job_id")
-    return claimed if isinstance(claimed, str) and len(claimed) <= 64 else None
+    return claimed if isinstance(claimed, str) and 0 < len(claimed) <= 64 else None

@@ -36,7 +36,7 @@ class KeysetPagination(BasePagination):
     def paginate_queryset(  # type: ignore[override]  # only query sets can be cut by key
         self, queryset: QuerySet[Row], request: Request, view: APIView | None = None
     ) -> list[Row]:
-        """Cut the page that the request asks for. Raises: ApiError 400."""
+        """Cut the page that the request asks for. Raises: ApiError 400 for the limit, 404 for the cursor."""
         older_than, newer_than = _read_cursor(request.query_params.get("cursor"))
         limit = _read_limit(request.query_params.get("limit"))
         page: Page[Row] = keyset_page(queryset, limit=limit, older_than=older_than, newer_than=newer_than)
@@ -85,12 +85,24 @@ class KeysetPagination(BasePagination):
         return replace_query_param(self.address, "cursor", write_cursor(side, row.pk))
 
 
-def refuse_unknown_parameters(request: Request, query: type[serializers.Serializer[Any]] | None = None) -> None:
-    """Refuse a parameter that nobody reads: a mistyped filter must not answer with everything. Raises: ApiError 400."""
-    known = {"cursor", "limit", "tenant", *(query().fields if query else ())}
+def read_query(request: Request, query: type[serializers.Serializer[Any]] | None = None) -> dict[str, Any]:
+    """Return the parameters that `query` describes, as plain values and lists, to be validated by it.
+
+    A mistyped filter must not answer with everything, and of two values of one parameter none is guessed to be meant.
+    Raises: ApiError 400.
+    """
+    described = query().fields if query else {}
+    known = {"cursor", "limit", "tenant", *described}
     if unknown := sorted(set(request.query_params) - known):
         detail = f"There is no parameter {unknown[0]!r}. There are: {', '.join(sorted(known))}."
         raise ApiError(400, "unknown_parameter", detail)
+    values = {}
+    for name, given in request.query_params.lists():
+        is_list = isinstance(described.get(name), serializers.ListField)
+        if len(given) > 1 and not is_list:
+            raise ApiError(400, "given_twice", f"The parameter {name!r} may be given only once.")
+        values[name] = given if is_list else given[0]
+    return values
 
 
 def write_cursor(side: str, row_id: int) -> str:
@@ -107,7 +119,7 @@ def _read_cursor(text: str | None) -> tuple[int | None, int | None]:
         plain = ""
     match = _CURSOR.fullmatch(plain)
     if match is None or int(match["id"]) > MAX_ID:
-        raise ApiError(400, "invalid_cursor", "This cursor is none of ours. Take it from `next` or `previous`.")
+        raise ApiError(404, "invalid_cursor", "This cursor is none of ours. Take it from `next` or `previous`.")
     row_id = int(match["id"])
     return (row_id, None) if match["side"] == "o" else (None, row_id)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from django.utils.functional import Promise
 from rest_framework.renderers import BaseRenderer
+from rest_framework.utils import encoders
 
 
 class OrjsonRenderer(BaseRenderer):
@@ -26,7 +28,11 @@ class OrjsonRenderer(BaseRenderer):
         """Return the body; empty when there is nothing to say (204)."""
         if data is None:
             return b""
-        return orjson.dumps(data, default=_plain, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+        try:
+            return orjson.dumps(data, default=_plain, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+        except orjson.JSONEncodeError:
+            # 1e30 is a float on its way in; jsonb gives it back as an integer, and orjson knows 64 bits only.
+            return json.dumps(data, cls=encoders.JSONEncoder, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _plain(value: object) -> Any:

@@ -19,7 +19,7 @@ from deliveries.api.callers import Caller, caller_of
 from deliveries.api.documentation import TENANT_PARAMETER, documented, errors, shown_as
 from deliveries.api.errors import ApiError
 from deliveries.api.fields import LocaleField, SlugField, TextField
-from deliveries.api.paging import KeysetPagination, refuse_unknown_parameters
+from deliveries.api.paging import KeysetPagination, read_query
 from deliveries.models import ApiKey, Template, TemplateContent, TemplateVersion
 from deliveries.rendering import ContentSource
 from deliveries.templating import TemplateRefused, template_publish, template_save_draft
@@ -123,11 +123,11 @@ class TemplateListView(GenericAPIView[Template]):
         tags=["templates"],
         summary="List templates, newest first",
         parameters=[TENANT_PARAMETER],
-        responses={200: TemplateSerializer(many=True), **errors(400)},
+        responses={200: TemplateSerializer(many=True), **errors(400, 404)},
     )
     def get(self, request: Request) -> Response:
         """Answer one page. Three queries with a key, whatever is on it."""
-        refuse_unknown_parameters(request)
+        read_query(request)
         page = self.paginate_queryset(caller_of(request).visible(_whole(Template.objects.all())))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
@@ -137,7 +137,7 @@ class TemplateListView(GenericAPIView[Template]):
         summary="Create a template with a first draft",
         parameters=[TENANT_PARAMETER],
         request=NewTemplateSerializer,
-        responses={201: TemplateSerializer, **errors(400, 409, 413, 415)},
+        responses={201: TemplateSerializer, **errors(400, 404, 409, 413, 415)},
     )
     def post(self, request: Request) -> Response:
         """Store a template and version 1 as a draft."""

@@ -164,7 +164,7 @@ WELL = Figures(
     channels=[ChannelFigures("email", has_sender=True, sent_lately=500)],
     minutes=[],
     causes=[],
-    workers=[worker("sender"), worker("outbox")],
+    workers=[worker("sender"), worker("consumer"), worker("periodic")],
 )
 BEHIND = ChannelFigures("email", True, due=9, oldest_due_at=NOW - timedelta(minutes=12), late_reason="smtp_451")
 HELD = ChannelFigures("ws", True, lanes=3, lanes_held=3, hold=Hold("ben", NOW, "maintenance"))
@@ -175,11 +175,20 @@ HELD = ChannelFigures("ws", True, lanes=3, lanes_held=3, hold=Hold("ben", NOW, "
     [
         ({}, "ok", "Sending normally"),
         ({"balance": replace(WELL.balance, received=12)}, "bad", "2 accepted jobs are unaccounted for"),
-        ({"workers": [worker("outbox")]}, "bad", "No sender is running: 1 delivery waits"),
-        ({"workers": [worker("sender", silent_seconds=31), worker("outbox")]}, "bad", "No sender is running"),
+        ({"workers": [worker("consumer"), worker("periodic")]}, "bad", "No sender is running: 1 delivery waits"),
+        (
+            {"workers": [worker("sender", silent_seconds=31), worker("consumer"), worker("periodic")]},
+            "bad",
+            "No sender is running",
+        ),
         ({"channels": [BEHIND]}, "bad", "E-mail is 12 minutes behind: mail server error (451)"),
-        ({"workers": [worker("sender", "stuck"), worker("outbox")]}, "warn", "1 process is stuck"),
-        ({"workers": [worker("sender")]}, "warn", "no outbox consumer is running"),
+        (
+            {"workers": [worker("sender", "stuck"), worker("consumer"), worker("periodic")]},
+            "warn",
+            "1 process is stuck",
+        ),
+        ({"workers": [worker("sender"), worker("periodic")]}, "warn", "No outbox consumer is running"),
+        ({"workers": [worker("sender"), worker("consumer")]}, "warn", "No scheduled tasks are running"),
         ({"channels": [HELD]}, "warn", "In-app is on hold"),
         ({"is_empty": True, "workers": [worker("sender")]}, "quiet", "Ready to send"),
     ],

@@ -198,7 +198,7 @@ def test_a_contact_shows_the_latest_deliveries(admin_client: Client, tenant: Ten
 
 def test_workers_that_need_a_person_come_first(admin_client: Client) -> None:
     now = timezone.now()
-    states = [("d", "stopped", 900), ("c", "running", 1), ("b", "stuck", 1), ("a", "running", 31)]
+    states = [("d", "stopped", 900), ("c", "running", 1), ("b", "stuck", 1), ("a", "running", 130)]
     for instance, state, silent_seconds in states:
         WorkerHeartbeat.objects.create(
             service_type="sender",
@@ -214,7 +214,7 @@ def test_workers_that_need_a_person_come_first(admin_client: Client) -> None:
     page = admin_client.get(reverse("admin:deliveries_workerheartbeat_changelist")).content.decode()
 
     assert re.findall(r"host-(\w)", page) == ["a", "b", "c", "d"]
-    assert "Gone: no sign for 31 seconds" in page
+    assert "Gone: no sign for 2 minutes" in page
     assert "Stuck: alive, but its work does not move" in page
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID, uuid4
 
 import pytest
@@ -69,6 +70,14 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(call, field: str, value: o
 def test_what_postgres_or_another_reader_would_trip_over_is_refused(call, body: bytes, code: str) -> None:
     answer = call.put(f"contacts/{uuid4()}/", body)
     assert (answer.status, answer.body["code"]) == (400, code)
+
+
+def test_numbers_beyond_64_bits_come_back_as_they_are(call) -> None:
+    user_id = uuid4()
+    huge = {"large": 1e30, "small": 1e-30, "deep": [{"x": 1.5e300}]}
+    assert call.put(f"contacts/{user_id}/", {"attributes": huge}).status == 201
+    response = call.client.get(f"/api/contacts/{user_id}/", headers=call.headers)
+    assert json.loads(response.content)["attributes"] == huge
 
 
 def test_the_nil_uuid_is_nobody(call) -> None:

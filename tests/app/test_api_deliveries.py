@@ -92,8 +92,8 @@ class TestFilters:
             ("status=sent", "status"), ("user_id=7", "user_id"), ("job_id=%00", "job_id"), ("reason=%00", "reason"),
             ("accepted_after=2026-01-01", "accepted_after"), ("accepted_before=yesterday", "accepted_before"),
             ("has_problem=maybe", "has_problem"), ("limit=0", "detail"), ("limit=201", "detail"), ("limit=x", "detail"),
-            ("cursor=x", "detail"), ("cursor=bzk5OTk5OTk5OTk5OTk5OTk5OTk", "detail"), ("state=SENT", "detail"),
-            ("address=" + "a" * 321, "address"), ("tenant=nobody", "detail"), ("tenant=%00", "detail"),
+            ("limit=", "detail"), ("state=SENT", "detail"), ("address=" + "a" * 321, "address"), ("user_id=", "user_id"),
+            ("status=", "status"), ("reason=a&reason=b", "detail"),
         ],
     )  # fmt: skip
     def test_a_wrong_parameter_is_named(self, call, query: str, field: str) -> None:
@@ -101,6 +101,17 @@ class TestFilters:
         assert answer.status == 400
         assert answer.body["code"]
         assert field in answer.body
+
+    @pytest.mark.parametrize(
+        ("query", "code"),
+        [
+            ("cursor=x", "invalid_cursor"), ("cursor=", "invalid_cursor"), ("cursor=bzk5OTk5OTk5OTk5OTk5OTk5OTk", "invalid_cursor"),
+            ("cursor=bzA", "invalid_cursor"), ("tenant=nobody", "unknown_tenant"), ("tenant=%00", "unknown_tenant"),
+        ],
+    )  # fmt: skip
+    def test_a_page_or_tenant_that_is_not_there_is_404(self, call, query: str, code: str) -> None:
+        answer = call.get(f"deliveries/?{query}")
+        assert (answer.status, answer.body["code"]) == (404, code)
 
 
 class TestPages:
@@ -195,6 +206,13 @@ class TestReplay:
         assert (answer.status, answer.body["code"]) == (409, "replay_under_way")
         assert Delivery.objects.filter(replay_of=row).count() == 1
 
+    @pytest.mark.parametrize(("channel", "code"), [("fax", "unknown_channel"), ("sms", "channel_unavailable")])
+    def test_what_no_sender_would_take_is_409(self, call, key, channel: str, code: str) -> None:
+        row = DeliveryFactory(tenant=key.tenant, failed=True, channel=channel)
+        answer = call.post(f"deliveries/{row.job_id}/replay/")
+        assert (answer.status, answer.body["code"]) == (409, code)
+        assert not Delivery.objects.filter(replay_of=row).exists()
+
     def test_what_would_be_too_late_is_409(self, call, key) -> None:
         row = DeliveryFactory(tenant=key.tenant, expired=True, expires_at=timezone.now() - timedelta(hours=1))
         answer = call.post(f"deliveries/{row.job_id}/replay/")
@@ -266,4 +284,4 @@ def test_a_key_may_name_only_its_own_tenant(call, key) -> None:
     other = TenantFactory()
     assert call.get(f"deliveries/?tenant={key.tenant.slug}").status == 200
     same = [call.get(f"deliveries/?tenant={slug}") for slug in (other.slug, "nobody")]
-    assert [(answer.status, answer.body) for answer in same] == [(400, same[0].body)] * 2
+    assert [(answer.status, answer.body) for answer in same] == [(404, same[0].body)] * 2
