@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from deliveries.admin import words
 from deliveries.admin.base import StaffAdmin, chip, many_tenants, two_lines, when
-from deliveries.admin.deliveries import TenantFilter
+from deliveries.admin.filters import TenantFilter
 from deliveries.admin.paging import KeysetAdmin
 from deliveries.admin.people import find_people
 from deliveries.channels import Channel

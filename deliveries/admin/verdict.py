@@ -34,7 +34,7 @@ def verdict(figures: Figures, *, down_after: timedelta) -> Verdict:
         _no_sender(figures, alive),
         _behind(figures.channels, figures.read_at),
         _stuck(alive),
-        _no_consumer(figures, alive),
+        _no_helper(figures, alive),
         _held(figures.channels),
     )
     return next(filter(None, checks), None) or _well(figures)
@@ -94,16 +94,17 @@ def _stuck(alive: Sequence[WorkerHeartbeat]) -> Verdict | None:
     )
 
 
-def _no_consumer(figures: Figures, alive: Sequence[WorkerHeartbeat]) -> Verdict | None:
-    if figures.is_empty or any(words.service(worker.service_type) == "Outbox consumer" for worker in alive):
+def _no_helper(figures: Figures, alive: Sequence[WorkerHeartbeat]) -> Verdict | None:
+    """Say which kind of process is missing that a service in use needs besides its senders."""
+    running = {worker.service_type for worker in alive}
+    if figures.is_empty or {"consumer", "periodic"} <= running:
         return None
-    return Verdict(
-        "warn",
-        "Nobody reads Kafka: no outbox consumer is running",
-        "Jobs wait in Kafka and none is lost. HTTP still works.",
-        page="admin:deliveries_workerheartbeat_changelist",
-        anchor="no-consumer-is-running",
-    )
+    page = "admin:deliveries_workerheartbeat_changelist"
+    if "consumer" not in running:
+        sentence, advice = "No outbox consumer is running: nobody reads Kafka", "Jobs wait in Kafka. HTTP still works."
+        return Verdict("warn", sentence, advice, page, "no-consumer-is-running")
+    sentence, advice = "No scheduled tasks are running", "What a dead sender left behind is not picked up."
+    return Verdict("warn", sentence, advice, page, "no-scheduled-tasks-are-running")
 
 
 def _held(channels: Sequence[ChannelFigures]) -> Verdict | None:

@@ -51,11 +51,7 @@ PRIORITIES: Final = {0: "High", 1: "Normal", 2: "Low"}
 SERVICES: Final = {
     "sender": "Sender",
     "consumer": "Outbox consumer",
-    "outbox": "Outbox consumer",
-    "consume_outbox": "Outbox consumer",
-    "periodic": "Scheduled task",
-    "sweeper": "Sweeper",
-    "relay": "Undeliverable relay",
+    "periodic": "Scheduled tasks",
     "web": "Web server",
 }
 WORKER_STATES: Final = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ from deliveries.reasons import REASONS, describe
 
 CODE = Path(__file__).resolve().parents[2] / "deliveries"
 ERRORS = {"SendError", "RenderError"}
+
+
+def anchor_of(heading: str) -> str:
+    """Return the anchor that Markdown hosts give a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
 def raised_codes() -> set[str]:
@@ -43,6 +49,17 @@ def test_every_reason_says_what_happened_and_what_to_do(code: str) -> None:
     assert reason.sentence.endswith(".")
     assert reason.fix
     assert reason.anchor
+
+
+def test_every_link_into_the_runbook_meets_a_heading() -> None:
+    text = (CODE.parent / "docs" / "runbook.md").read_text()
+    headings = {anchor_of(line.lstrip("#")) for line in text.splitlines() if line.startswith("#")}
+    verdicts = re.findall(r'"([a-z]+(?:-[a-z]+)+)"', (CODE / "admin" / "verdict.py").read_text())
+
+    wanted = {reason.anchor for reason in REASONS.values()} | set(verdicts) | {describe("brand_new").anchor}
+
+    assert "no-sender-is-running" in wanted
+    assert wanted - headings == set()
 
 
 def test_the_reasons_of_unreadable_input_are_among_them() -> None:
