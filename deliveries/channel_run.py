@@ -336,7 +336,8 @@ class ChannelRun:
             try:
                 async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), self._pool.connection() as connection:
                     return await work(connection)
-            except (psycopg.OperationalError, PoolTimeout, TimeoutError) as error:
+            # InternalError too: a session that was ended in its turn, or a server that is read-only while another takes over.
+            except (psycopg.OperationalError, psycopg.InternalError, PoolTimeout, TimeoutError) as error:
                 log.warning(
                     "database away",
                     channel=self.channel,

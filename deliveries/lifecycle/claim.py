@@ -15,7 +15,11 @@ from psycopg import AsyncConnection
 # Two int4 keys: this constant names the use, the second is the channel. Claims of one channel take turns; with SKIP LOCKED alone
 # they fight over the same heads and come back short.
 CLAIM_LOCK = 0x6E6F7469
-TAKE_TURN = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
+# A process that freezes, or whose host vanishes, in its turn would keep every other from claiming for as long as its session lives;
+# so a session that says nothing for this long in its turn is ended by the database.
+TAKE_TURN = """
+SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_advisory_xact_lock(%s, hashtext(%s))
+"""
 
 # A person's rows of one channel and priority run one after another, so a claim takes only a few of each.
 MOST_PER_PERSON = 8
