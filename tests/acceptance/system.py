@@ -66,6 +66,14 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
 
+    def freeze(self) -> None:
+        """Stop the whole group in its tracks; its sockets stay open."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Undo `freeze`."""
+        os.killpg(self.pid, signal.SIGCONT)
+
     def terminate(self) -> None:
         """Ask it to end."""
         self._popen.send_signal(signal.SIGTERM)
