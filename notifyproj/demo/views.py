@@ -98,7 +98,7 @@ def tour(request: HttpRequest) -> HttpResponse:
         "may_stop_a_sender": _runs_us(state),
         "may_wipe_redis": state is not None and state.owns_redis,
         "lease_seconds": settings.LEASE_SECONDS,
-        "load_jobs": LOAD_JOBS,
+        "load_jobs": f"{LOAD_JOBS:,}",
     }
     response = render(request, "demo/tour.html", context)
     response["Content-Security-Policy"] = PAGE_CSP
@@ -173,7 +173,7 @@ def record(request: HttpRequest, partition: int, offset: int) -> JsonResponse:
     )
     if letter is not None and (row is None or letter.failed_at > row.accepted_at):
         reason = describe(letter.reason)
-        page = f"{reverse('admin:deliveries_deadletter_changelist')}?tab=unreadable"
+        page = reverse("admin:deliveries_deadletter_change", args=[letter.pk])
         return JsonResponse(
             {
                 "is_refused": True,

@@ -1,0 +1,74 @@
+"""Debian's Chromium before the whole service. A test's pages must say no error in their console; what failed leaves a
+picture in test-results/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, sync_playwright
+
+from tests.chromium import ARGUMENTS, WAIT_MS, OpenPage
+from tests.demo import RunningDemo
+
+RESULTS = Path(__file__).resolve().parents[2] / "test-results"
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """Start Chromium once."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
+    """Run the whole service once, with servers of its own."""
+    with RunningDemo(tmp_path_factory.mktemp("browser") / "run") as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
+    """Give a function that opens an address in a fresh browser context; keywords go to `new_context`."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    def open_page(url: str, **options: object) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})  # type: ignore[arg-type]
+        contexts.append(context)
+        context.set_default_timeout(WAIT_MS)
+        context.on("console", note)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        page = context.new_page()
+        page.goto(url)
+        return page
+
+    failures = request.session.testsfailed
+    yield open_page
+    if request.session.testsfailed > failures:
+        picture(contexts, request.node.name)
+    for context in contexts:
+        context.close()
+    assert complaints == [], "the pages complained in their console"
+
+
+def picture(contexts: list[BrowserContext], name: str) -> None:
+    """Keep what each open page of a failed test looks like."""
+    RESULTS.mkdir(exist_ok=True)
+    pages = [page for context in contexts for page in context.pages]
+    for number, page in enumerate(pages):
+        path = RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{number}.png"
+        try:
+            page.screenshot(path=path, full_page=True)
+        except Error as error:
+            path.with_suffix(".txt").write_text(f"There is no picture: {error}")

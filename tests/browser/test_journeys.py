@@ -1,0 +1,122 @@
+"""What people do, in a real browser before the real service: Ana with her inbox, staff with their pages, a newcomer with
+the tour. Waits are Playwright's own: until it is so, or the deadline.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from notifyproj.demo import sample
+from tests.chromium import OpenPage
+from tests.demo import RunningDemo
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+
+
+def log_in(page: Page, demo: RunningDemo) -> None:
+    """Log in as the administrator, by the form."""
+    page.locator("input[name=username]").fill("admin")
+    page.locator("input[name=password]").fill(demo.folder.kept().admin_password)
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(re.compile(r"/admin/"))
+
+
+def test_a_job_on_kafka_reaches_the_inbox_and_its_row_knows_when_it_is_acknowledged(
+    demo: RunningDemo, open_page: OpenPage
+) -> None:
+    mei = str(sample.user_id_of(3))
+    page = open_page(f"{demo.url}/inbox/#token={demo.token(mei)}", **PHONE)
+    expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
+
+    job_id = demo.manage("send_job", "--user", mei, "--title", "Your fern", "--body", "It misses you.").strip()
+    card = page.get_by_role("listitem").filter(has_text="Your fern")
+    expect(card).to_contain_text("It misses you.")
+    assert demo.api(f"deliveries/{job_id}/")["acknowledged_at"] is None
+
+    card.get_by_role("button", name="Acknowledge").click()
+    expect(card).to_contain_text("Acknowledged")
+    row = demo.api(f"deliveries/{job_id}/")
+    assert row["status"] == "SENT"
+    assert row["acknowledged_at"]
+    page.reload()
+    expect(page.get_by_text("Nothing new")).to_be_visible()
+
+
+def test_staff_find_a_delivery_by_its_address_and_read_its_timeline(demo: RunningDemo, open_page: OpenPage) -> None:
+    job_id = demo.manage(
+        "send_job", "--user", "jonas@example.com", "--channel", "email", "--template", "welcome_email"
+    ).strip()
+    eventually(lambda: demo.api(f"deliveries/{job_id}/")["status"] == "SENT")
+    page = open_page(f"{demo.url}/admin/deliveries/delivery/")
+    log_in(page, demo)
+    search = page.get_by_placeholder(re.compile("Job id|search", re.IGNORECASE)).first
+    search.fill("jonas@example.com")
+    search.press("Enter")
+    page.locator("#result_list").get_by_role("link", name="Jonas Weber").first.click()
+    timeline = page.locator(".ns-timeline")
+    expect(timeline).to_contain_text("Accepted")
+    expect(timeline).to_contain_text("notifications.outbox")
+    expect(page.get_by_text("jonas@example.com").first).to_be_visible()
+
+
+def test_a_bad_job_is_found_under_undeliverable(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = open_page(demo.url)
+    page.get_by_role("button", name="Not JSON").click()
+    page.get_by_role("button", name="Put it on the topic").click()
+    judged = page.get_by_role("list", name="What became of it")
+    expect(judged.get_by_text("Refused")).to_be_visible()
+    expect(judged.get_by_text("In inbox")).to_have_count(2)
+
+    with page.context.expect_page() as opened:
+        page.locator("#staff form").first.get_by_role("button", name="Undeliverable").click()
+    staff = opened.value
+    staff.get_by_role("link", name="Unreadable").click()
+    staff.get_by_role("link", name=re.compile("JSON")).first.click()
+    expect(staff.get_by_role("heading", name="Likely fix")).to_be_visible()
+    expect(staff.get_by_text("'channel': email, so close").first).to_be_visible()
+
+
+def test_the_tour_shows_how_long_a_job_took_and_leads_to_its_timeline(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = open_page(demo.url)
+    page.get_by_role("button", name="Send me one").click()
+    sent = page.get_by_role("list", name="What you sent")
+    expect(sent.get_by_text(re.compile(r"\d+ ms|\d+\.\d s"))).to_be_visible()
+    expect(page.locator("notify-inbox").get_by_role("listitem").first).to_be_visible()
+    with page.context.expect_page() as opened:
+        sent.get_by_role("button", name="Open its timeline").click()
+    expect(opened.value.get_by_role("heading", name="Timeline")).to_be_visible()
+
+
+def test_a_mail_arrives_in_the_tours_mailbox(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = open_page(demo.url)
+    page.get_by_role("button", name="Send me an e-mail").click()
+    expect(page.get_by_role("list", name="What you sent").get_by_text("Handed to provider")).to_be_visible()
+    newest = page.get_by_role("list", name="Mails, the newest first").get_by_role("button").first
+    expect(newest).to_contain_text("ana@example.com")
+    expect(
+        page.frame_locator("#mail-frame").get_by_role("heading", name="Your plants are on their way")
+    ).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_tour_fits_a_phone(demo: RunningDemo, open_page: OpenPage, scheme: str) -> None:
+    page = open_page(demo.url, color_scheme=scheme, **PHONE)
+    expect(page.get_by_role("button", name="Send me one")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_first_steps_work_by_keyboard(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = open_page(demo.url)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the first step")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Send me one")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("list", name="What you sent").get_by_text("In inbox")).to_be_visible()
