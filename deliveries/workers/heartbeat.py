@@ -200,8 +200,12 @@ class Heartbeat:
         return [complaint for watch in watches if (complaint := watch.complaint())]
 
     def _run(self) -> None:
-        self._attempt("database", psycopg.Error, self._bury_neighbours)
+        # Once more after a while: one that died just before this start was not silent for long enough at first.
+        burials = [2 * settings.HEARTBEAT_INTERVAL_SECONDS, 0.0]
         while True:
+            if burials and time.monotonic() - self._started_at >= burials[-1]:
+                burials.pop()
+                self._attempt("database", psycopg.Error, self._bury_neighbours)
             stopping = self._stopping.is_set()
             values = self._values(State.STOPPED if stopping else None)
             self._attempt("redis", redis.RedisError, lambda values=values: self._write_key(values))
@@ -248,9 +252,9 @@ class Heartbeat:
 
     def _bury_neighbours(self) -> None:
         self._database.execute(FORGET)
-        silent = self._database.execute(
-            NEIGHBOURS, [self.host, self.service_type, 2 * settings.HEARTBEAT_INTERVAL_SECONDS]
-        )
+        # Who was last heard of before this process started: it may have taken their place. Who dies later is missed.
+        silence = max(2 * settings.HEARTBEAT_INTERVAL_SECONDS, time.monotonic() - self._started_at)
+        silent = self._database.execute(NEIGHBOURS, [self.host, self.service_type, silence])
         gone = [row_id for row_id, pid in silent if not _is_alive(pid)]
         if gone:
             self._database.execute(BURY, [gone])
