@@ -13,7 +13,7 @@ from deliveries.lifecycle.claim import ClaimedRow
 # `attempts` comes from the claim, so the same start sent twice (its answer was lost with the connection) counts once.
 BATCH = """
 WITH batch AS (
-    SELECT d.id, asked.attempts, coalesce(c.name, '') AS name, coalesce(c.email, '') AS email, coalesce(c.phone, '') AS phone,
+    SELECT d.id, asked.token, asked.attempts, coalesce(c.name, '') AS name, coalesce(c.email, '') AS email, coalesce(c.phone, '') AS phone,
         coalesce(c.locale, '') AS locale, c.attributes, c.id IS NOT NULL AS has_contact, t.slug AS tenant_slug, t.name AS tenant_name,
         CASE
             WHEN d.expires_at <= statement_timestamp() THEN 'expired'
@@ -35,8 +35,8 @@ WITH batch AS (
 
 START = f"""{BATCH}
 UPDATE notification_delivery d SET status = 'SENDING', attempts = b.attempts + 1, started_at = statement_timestamp()
-FROM batch b JOIN unnest(%(ids)s::bigint[], %(tokens)s::uuid[]) AS mine (id, token) ON mine.id = b.id
-WHERE d.id = b.id AND b.refusal = '' AND d.lease_token = mine.token AND d.attempts <= b.attempts + 1
+FROM batch b
+WHERE d.id = b.id AND b.refusal = '' AND d.lease_token = b.token AND d.attempts <= b.attempts + 1
 RETURNING d.id, b.name, b.email, b.phone, b.locale, b.attributes, b.has_contact, b.tenant_slug, b.tenant_name
 """
 
@@ -55,7 +55,7 @@ UPDATE notification_delivery d SET
     next_attempt_at = CASE WHEN b.refusal = 'held' THEN d.next_attempt_at END,
     lease_token = NULL, lease_expires_at = NULL, claims = greatest(0, d.claims - 1)
 FROM batch b
-WHERE d.id = b.id AND b.refusal NOT IN ('') AND d.status IN ('PENDING', 'RETRYING') AND d.lease_token = ANY (%(tokens)s::uuid[])
+WHERE d.id = b.id AND b.refusal NOT IN ('') AND d.status IN ('PENDING', 'RETRYING') AND d.lease_token = b.token
 RETURNING d.id, d.status
 """
 
