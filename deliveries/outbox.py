@@ -232,17 +232,20 @@ def store(batch: Batch) -> set[str]:
     """
     channels: set[str] = set()
     rejected = list(batch.rejected)
+    partitions = sorted(batch.records)
+    entries = [entry for partition in partitions for entry in batch.incoming[partition]]
+    incoming = [
+        ingest.Incoming(job, f"kafka:{record.topic}/{record.partition}@{record.offset}") for record, job in entries
+    ]
     with transaction.atomic():
-        stored = positions.lock(sorted(batch.records))
-        for partition in sorted(batch.records):
-            entries = batch.incoming[partition]
-            entrance = f"kafka:{partition.topic}/{partition.partition}"
-            incoming = [ingest.Incoming(job, f"{entrance}@{record.offset}") for record, job in entries]
-            for (record, job), verdict in zip(entries, ingest.ingest(incoming, entrance=entrance), strict=True):
-                if verdict.kind in ("rejected", "conflict"):
-                    rejected.append(rejects.reject(record, verdict.reason, verdict.message))
-                elif verdict.kind == "accepted" and verdict.status == Status.PENDING:
-                    channels.add(job.channel)
+        stored = positions.lock(partitions)
+        # Counted under the first partition: its position is locked, so nobody else counts there now.
+        entrance = f"kafka:{partitions[0].topic}/{partitions[0].partition}"
+        for (record, job), verdict in zip(entries, ingest.ingest(incoming, entrance=entrance), strict=True):
+            if verdict.kind in ("rejected", "conflict"):
+                rejected.append(rejects.reject(record, verdict.reason, verdict.message))
+            elif verdict.kind == "accepted" and verdict.status == Status.PENDING:
+                channels.add(job.channel)
         rejects.store(rejected)
         positions.move(stored, batch.progress(rejected), batch.spans)
     return channels
