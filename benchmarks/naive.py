@@ -20,13 +20,13 @@ from dramatiq.brokers.redis import RedisBroker
 if not apps.models_ready:
     django.setup()
 
-from django.conf import settings  # noqa: E402 (Django first)
-from django.utils import timezone  # noqa: E402
-from django.utils.dateparse import parse_datetime  # noqa: E402
-from kafka import KafkaConsumer  # noqa: E402
-from minijinja import Environment  # noqa: E402
+from django.conf import settings
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from kafka import KafkaConsumer
+from minijinja import Environment
 
-from deliveries.models import Contact, Delivery, Lane, TemplateVersion, Tenant  # noqa: E402
+from deliveries.models import Contact, Delivery, Lane, TemplateVersion, Tenant
 
 broker = RedisBroker(url=settings.REDIS_URL, namespace=f"{settings.REDIS_PREFIX}naive")
 dramatiq.set_broker(broker)
