@@ -8,10 +8,14 @@ import threading
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import structlog
 from django.conf import settings
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from deliveries import kafka
+
+log = structlog.get_logger(__name__)
 
 ACKNOWLEDGED_SECONDS = 10.0
 _making = threading.Lock()
@@ -41,6 +45,19 @@ def put(records: Iterable[tuple[bytes, bytes]]) -> list[Place]:
     sent = [producer.send(settings.KAFKA_OUTBOX_TOPIC, key=key, value=value) for key, value in records]
     made = [future.get(timeout=ACKNOWLEDGED_SECONDS) for future in sent]
     return [Place(one.partition, one.offset) for one in made]
+
+
+def warm_up() -> None:
+    """Connect the producer and learn the topic, so that a person's first job does not wait for it. Returns at once."""
+    threading.Thread(target=_connect, name="topic-warm-up", daemon=True).start()
+
+
+def _connect() -> None:
+    try:
+        with _making:
+            _producer().partitions_for(settings.KAFKA_OUTBOX_TOPIC)
+    except KafkaError as error:
+        log.warning(kafka.unreachable(error))
 
 
 @functools.cache

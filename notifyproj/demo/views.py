@@ -84,6 +84,7 @@ BAD_JOBS: Final = (
 @require_safe
 def tour(request: HttpRequest) -> HttpResponse:
     """Show the tour."""
+    topic.warm_up()
     folder = _folder()
     state = folder.state()
     kept = folder.kept()
