@@ -19,7 +19,7 @@ from minijinja import Environment, TemplateError
 
 from deliveries.rendering.errors import Problem, RenderError
 from deliveries.rendering.filters import FilterError, Purse, SpentError, filters_for, kind_of
-from deliveries.rendering.language import inspect, place
+from deliveries.rendering.language import inspect, place, unstorable
 from deliveries.senders.base import Content
 
 MAX_RENDERED_BYTES: Final = 1024 * 1024
@@ -27,8 +27,8 @@ MAX_COMPILED: Final = 2000
 FUEL: Final = 50_000
 MAX_REPEATED_CHARACTERS: Final = 32 * 1024 * 1024
 MAX_DEPTH: Final = 32
-# Everything that str.splitlines takes for a line's end, and NUL.
-BREAKS: Final = re.compile("[\0\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029]")
+# Everything that str.splitlines takes for a line's end.
+BREAKS: Final = re.compile("[\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029]")
 ATOMS: Final = frozenset({str, float, bool, type(None)})
 TOO_LARGE = f"The message is larger than {MAX_RENDERED_BYTES:,} bytes. Shorten the template or the job's data."
 
@@ -53,8 +53,8 @@ def context_of(data: Mapping[str, Any], *, contact: Mapping[str, Any], tenant: M
 def render(source: ContentSource, context: Mapping[str, Any]) -> Content:
     """Fill in one locale's words. The HTML part escapes what is put in, the others do not. Thread-safe.
 
-    Raises: RenderError `render_error` (a value is missing, the source is not sound, or it does not end), `too_large`,
-    `header_injection`.
+    Raises: RenderError `render_error` (a value is missing, the source is not sound, it does not end, or it makes a
+    character that PostgreSQL cannot store), `too_large`, `header_injection`.
     """
     values = _values(context)
     return _checked(
@@ -68,8 +68,7 @@ def render(source: ContentSource, context: Mapping[str, Any]) -> Content:
 
 
 def render_inline(title: str, body: str) -> Content:
-    """Return words that came with the job, as they are: no templating, no HTML. Raises: RenderError `too_large`,
-    `header_injection`."""
+    """Return words that came with the job, as they are: no templating, no HTML. Raises: RenderError as `render`."""
     return _checked(Content(subject=title, text=body))
 
 
@@ -128,6 +127,10 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def _checked(content: Content) -> Content:
+    parts = {"subject": content.subject, "text": content.text, "html": content.html, "action_url": content.action_url}
+    for part, words in parts.items():
+        if problem := unstorable(words):
+            raise RenderError("render_error", f"The {part} {problem[1]}", part=part)
     if not content.subject.isprintable() and BREAKS.search(content.subject):
         raise RenderError(
             "header_injection",
@@ -138,16 +141,11 @@ def _checked(content: Content) -> Content:
         raise RenderError(
             "render_error", "The link (action_url) must start with https://, http:// or /.", part="action_url"
         )
-    characters = len(content.subject) + len(content.text) + len(content.html) + len(content.action_url)
     # A character takes four bytes at most, so a short message needs no encoding to be measured.
-    if 4 * characters > MAX_RENDERED_BYTES and _bytes_of(content) > MAX_RENDERED_BYTES:
+    is_long = 4 * sum(map(len, parts.values())) > MAX_RENDERED_BYTES
+    if is_long and sum(len(words.encode()) for words in parts.values()) > MAX_RENDERED_BYTES:
         raise RenderError("too_large", TOO_LARGE)
     return content
-
-
-def _bytes_of(content: Content) -> int:
-    parts = (content.subject, content.text, content.html, content.action_url)
-    return sum(len(part.encode(errors="surrogatepass")) for part in parts)
 
 
 class _Engine:

@@ -19,6 +19,7 @@ from deliveries.rendering.filters import NAMES as FILTERS
 MAX_SOURCE_CHARACTERS = 256 * 1024
 MAX_NESTING = 20
 MAX_SUMS = 16
+SURROGATE = re.compile("[\ud800-\udfff]")
 TAGS = frozenset({"if", "elif", "else", "endif", "for", "endfor", "set"})
 KEYWORDS = frozenset({"and", "or", "not", "in", "is", "if", "else"})
 OPERATORS = frozenset({"==", "!=", "<=", ">=", "//", "<", ">", "=", "+", "-", "/", "%", "|", ".", ",", ":"})
@@ -74,6 +75,9 @@ def inspect(source: str) -> Shape:
     if len(source) > MAX_SOURCE_CHARACTERS:
         shape.problems.append(Problem(1, 1, f"The text is longer than {MAX_SOURCE_CHARACTERS:,} characters."))
         return shape
+    if problem := unstorable(source):
+        shape.problems.append(Problem(*place(source, problem[0]), f"The text {problem[1]}"))
+        return shape
     loops = position = 0
     while (start := _next_tag(source, position)) >= 0:
         if loops:
@@ -88,6 +92,15 @@ def inspect(source: str) -> Shape:
                 break
             position = closing + 1
     return shape
+
+
+def unstorable(words: str) -> tuple[int, str] | None:
+    """Return where `words` first hold a character that PostgreSQL refuses, and the end of a sentence about it."""
+    if "\0" in words:
+        return words.index("\0"), "holds a NUL, which cannot be stored. Remove it from the template or the data."
+    if not words.isascii() and (half := SURROGATE.search(words)):
+        return half.start(), "holds half a character (a lone surrogate). Remove it from the template or the data."
+    return None
 
 
 def place(source: str, position: int) -> tuple[int, int]:
