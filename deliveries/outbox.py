@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata, TopicPartition
@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 POLL_MS = 200
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
+# InternalError: the database became read-only in a failover, or ended a session that was silent for too long.
+AWAY = (OperationalError, InterfaceError, InternalError, KafkaError)
 
 
 @dataclass(slots=True)
@@ -87,7 +89,8 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
         self._held_since = 0.0
         self._failures = 0
         self._new: set[TopicPartition] = set()
-        self._watch = heartbeat.watch("poll loop")
+        self._turns = heartbeat.watch("poll loop")
+        self._watch = heartbeat.watch("batch in hand")
 
     def run(self) -> None:
         """Poll until `stopping` is set, finish the turn under way, and leave the group: what is not committed is read again by another.
@@ -101,6 +104,7 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
         connection.close()
 
     def _turn(self) -> None:
+        self._turns.moved()
         try:
             polled = self.consumer.poll(timeout_ms=POLL_MS, max_records=settings.OUTBOX_BATCH_SIZE)
         except KafkaError as error:
@@ -116,12 +120,12 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
             # While a batch is held every partition is paused, so nothing new can come on top of it; a partition that was assigned
             # meanwhile is the exception, and its records wait their turn behind the held ones.
             batch = read(polled)
-            batch.spans = self._spans_of_new(polled)
             if self._held is None:
                 self._held = batch
             else:
                 self._held.join(batch)
         if self._held is None:
+            self._go_on()
             self._watch.idle()
             return
         self._watch.busy()
@@ -130,30 +134,23 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
             and time.monotonic() - self._held_since < RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
         ):
             return
-        self._store_held()
+        self._store_held(self._held)
 
-    def _store_held(self) -> None:
-        batch = self._held
-        assert batch is not None  # noqa: S101 (the caller looked)
+    def _store_held(self, batch: Batch) -> None:
         began = time.monotonic()
         try:
+            batch.spans.update(self._spans_of_new(batch.records))
             channels = store(batch)
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             self._failures += 1
             self._held_since = time.monotonic()
             self.consumer.pause(*self.consumer.assignment())
             connection.close()
-            log.warning(
-                "database away, holding the batch",
-                failures=self._failures,
-                error=str(error).splitlines()[0] if str(error) else "",
-            )
+            first_line = next(iter(str(error).splitlines()), type(error).__name__)
+            log.warning("database or Kafka away, holding the batch", failures=self._failures, error=first_line)
             return
         self._held = None
-        if self._failures:
-            self._failures = 0
-            self.consumer.resume(*self.consumer.paused())
-            log.info("database is back")
+        self._go_on()
         self._commit(batch.next_offsets())
         if channels:
             hints.hint(channels)
@@ -162,6 +159,13 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
         self.heartbeat.count(
             consumed=count, failed=len(batch.rejected), processing_ms=(time.monotonic() - began) * 1000, processed=count
         )
+
+    def _go_on(self) -> None:
+        """Take up the partitions again that an outage paused: its batch is stored, or went to another consumer."""
+        if self._failures:
+            self._failures = 0
+            self.consumer.resume(*self.consumer.paused())
+            log.info("the servers are back")
 
     def _commit(self, offsets: dict[TopicPartition, int]) -> None:
         """Commit next offsets explicitly. One that fails is made good by the next, or the records are read again and found stored."""
@@ -187,8 +191,7 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._held is not None:
             self._held.forget(revoked)
             if not self._held.records:
-                self._held = None
-                self._failures = 0
+                self._held = None  # the next turn resumes what this batch's outage paused
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Note the new partitions; their first batch compares where reading begins with what was stored."""
@@ -196,14 +199,17 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._failures:
             self.consumer.pause(*assigned)
 
-    def _spans_of_new(self, polled: dict[TopicPartition, list[Any]]) -> dict[TopicPartition, Span]:
-        """Ask the broker where partitions begin and end that are polled for the first time since they were assigned."""
-        new = sorted(self._new & set(polled))
+    def _spans_of_new(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Span]:
+        """Ask the broker where partitions begin and end that are stored for the first time since they were assigned."""
+        new = sorted(self._new & set(partitions))
         if not new:
             return {}
-        self._new.difference_update(new)
+        stored = positions.read(new)
         beginnings, ends = self.consumer.beginning_offsets(new), self.consumer.end_offsets(new)
-        return {p: Span(start=max(beginnings[p], self.consumer.committed(p) or 0), end=ends[p]) for p in new}
+        starts = {p: max(beginnings[p], self.consumer.committed(p) or 0) for p in new}
+        spans = {p: Span(stored=stored.get(p), start=starts[p], end=ends[p]) for p in new}
+        self._new.difference_update(new)
+        return spans
 
 
 def read(polled: dict[TopicPartition, list[Any]]) -> Batch:
@@ -228,7 +234,7 @@ def read(polled: dict[TopicPartition, list[Any]]) -> Batch:
 def store(batch: Batch) -> set[str]:
     """Store a batch with its rejects, receipts and positions in one transaction; return the channels that have new work.
 
-    Idempotent: a batch read twice changes nothing. Raises: OperationalError, InterfaceError when the database is away.
+    Idempotent: a batch read twice changes nothing. Raises: OperationalError, InterfaceError, InternalError when the database is away.
     """
     channels: set[str] = set()
     rejected = list(batch.rejected)

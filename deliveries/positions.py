@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from django.db import connection
 from kafka.structs import TopicPartition
 
-LOCK = """
+# A row cannot be locked before it is there, so a partition's turn is taken by name. Whoever freezes in it, or whose host vanishes,
+# would hold up the next consumer for as long as its session lives; so the database ends a session that is silent for this long.
+TAKE_TURNS = """
+SELECT pg_advisory_xact_lock(hashtextextended(topic || '/' || partition, 0)),
+    set_config('idle_in_transaction_session_timeout', '10s', true)
+FROM unnest(%s::text[], %s::int[]) AS named (topic, partition)
+"""
+
+READ = """
 SELECT topic, partition, next_offset FROM deliveries_outboxposition
-WHERE (topic, partition) IN (SELECT * FROM unnest(%s::text[], %s::int[])) ORDER BY topic, partition FOR NO KEY UPDATE
+WHERE (topic, partition) IN (SELECT * FROM unnest(%s::text[], %s::int[]))
 """
 
 MOVE = """
@@ -24,8 +32,10 @@ ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset,
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What the broker says of a partition when it is assigned: where reading begins (`start`) and where the log ends (`end`)."""
+    """A newly assigned partition: the position that was stored (`stored`, None: none), and what the broker said only after that:
+    where reading begins (`start`) and where the log ends (`end`)."""
 
+    stored: int | None
     start: int
     end: int
 
@@ -40,14 +50,23 @@ class Progress:
 
 
 def lock(partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-    """Return the stored next offset of each partition that has one, locked for the transaction, in one order for all."""
+    """Return the stored next offset of each partition that has one. All of them, in the order given, are the transaction's alone."""
     with connection.cursor() as cursor:
-        cursor.execute(LOCK, [[p.topic for p in partitions], [p.partition for p in partitions]])
+        cursor.execute(TAKE_TURNS, [[p.topic for p in partitions], [p.partition for p in partitions]])
+    return read(partitions)
+
+
+def read(partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+    """Return the stored next offset of each partition that has one, as it is now."""
+    with connection.cursor() as cursor:
+        cursor.execute(READ, [[p.topic for p in partitions], [p.partition for p in partitions]])
         return {TopicPartition(topic, partition): next_offset for topic, partition, next_offset in cursor.fetchall()}
 
 
 def move(
-    stored: Mapping[TopicPartition, int], progress: Mapping[TopicPartition, Progress], spans: Mapping[TopicPartition, Span]
+    stored: Mapping[TopicPartition, int],
+    progress: Mapping[TopicPartition, Progress],
+    spans: Mapping[TopicPartition, Span],
 ) -> None:
     """Move positions past a batch. Offsets below the stored position were counted before and are not counted again.
 
@@ -61,11 +80,15 @@ def move(
             span = spans.get(partition)
             lost = 0
             if known is not None and span is not None:
-                if span.end < known:
+                # Only a position that is older than the broker's word tells: another consumer may have gone on since.
+                if span.end < known == span.stored:
                     known = None
                 else:
                     lost = max(0, span.start - known)
             floor = -1 if known is None else known
             following = max(part.offsets[-1] + 1, floor)
-            counts = [sum(1 for offset in offsets if offset >= floor) for offsets in (part.offsets, part.rejected, part.tombstones)]
+            counts = [
+                sum(1 for offset in offsets if offset >= floor)
+                for offsets in (part.offsets, part.rejected, part.tombstones)
+            ]
             cursor.execute(MOVE, [partition.topic, partition.partition, following, *counts, lost])
