@@ -158,9 +158,10 @@ class ChannelRun:
     async def drain(self, *, within_seconds: float) -> None:
         """Give back what was not started; let sends finish, cut those that outlast the time, and record every outcome."""
         self.hold()
-        unstarted = self._waiting.empty()
         try:
             async with asyncio.timeout(within_seconds):
+                async with self._claiming:  # what a claim under way still brings goes back too
+                    unstarted = self._waiting.empty()
                 await self._with_connection(lambda connection: lifecycle.give_back(connection, rows=unstarted))
                 await self.settled()
         except TimeoutError:
