@@ -8,8 +8,9 @@ from deliveries.lifecycle.claim import CLAIM_LOCK, TAKE_TURN
 from tests.acceptance.conftest import MakeScenario
 from tests.acceptance.ledger import job
 from tests.acceptance.people import people
+from tests.acceptance.scenario import Scenario
 from tests.acceptance.sizes import WAIT_SECONDS, sized
-from tests.acceptance.system import Role
+from tests.acceptance.system import Process, Role
 from tests.waiting import eventually
 
 
@@ -45,3 +46,33 @@ def test_a_claimer_frozen_in_its_turn_holds_nobody_up(make_scenario: MakeScenari
         frozen.close()
     assert not verdict.violations, str(verdict)
     assert scenario.count("status = 'SENT'") == len(those)
+
+
+@sized("jobs", small=(400,), full=(5000,))
+def test_a_consumer_frozen_in_a_transaction_holds_nobody_up(make_scenario: MakeScenario, jobs: int) -> None:
+    scenario = make_scenario(OUTBOX_BATCH_SIZE="50")
+    those = people(jobs)
+    scenario.introduce(those)
+    (frozen,) = scenario.system.start(Role.CONSUMER)
+    scenario.await_processes()
+    scenario.hand_in(job(person) for person in those)
+    eventually(
+        lambda: frozen_in_transaction(scenario, frozen), within_seconds=WAIT_SECONDS, what="a transaction to freeze in"
+    )
+    scenario.start()
+    scenario.wait_for("true", jobs, within_seconds=WAIT_SECONDS)
+    frozen.thaw()
+
+    verdict = scenario.verdict(within_seconds=WAIT_SECONDS)
+    assert not verdict.violations, str(verdict)
+    assert (len(verdict.lost), verdict.most_copies, scenario.count()) == (0, 1, jobs)
+
+
+def frozen_in_transaction(scenario: Scenario, process: Process) -> bool:
+    """Freeze a process; let it go again, and say False, unless that was in the middle of a transaction of Django's connection."""
+    process.freeze()
+    silent = "state = 'idle in transaction' AND application_name = '' AND datname = current_database()"
+    if scenario.ask(f"SELECT 1 FROM pg_stat_activity WHERE {silent}"):
+        return True
+    process.thaw()
+    return False
