@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,7 +51,7 @@ class RunningDemo:
         """Start it without waiting."""
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), "demo", "--port", str(self.port)],
+                [*tied_to_this_process(), sys.executable, str(ROOT / "manage.py"), "demo", "--port", str(self.port)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -183,6 +184,12 @@ class Visitor:
     def delivered(self, job_id: str) -> Any:
         """Return how a job stands once it is over."""
         return eventually(lambda: (found := self.json(f"/demo/jobs/{job_id}/"))["is_over"] and found)
+
+
+def tied_to_this_process() -> list[str]:
+    """Return the prefix by which the kernel ends the demo in order when the run of the tests is killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "SIGTERM", "--"] if setpriv else []
 
 
 def _processes() -> Iterator[tuple[str, bytes]]:

@@ -28,7 +28,7 @@ from notifyproj.embedded.process import HOST, free_port, is_listening
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 LOOK_SECONDS: Final = 0.2
-READY_SECONDS: Final = 120.0
+READY_SECONDS: Final = 300.0
 #: Ctrl+C ends everything within 30 s: the children get this long, the servers what they need (a second or two).
 STOP_SECONDS: Final = 18.0
 SERVER_PAUSE_SECONDS: Final = 2.0
