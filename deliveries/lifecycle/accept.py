@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from deliveries.channels import Status
+from deliveries.lifecycle.lanes import HOLD_OF_CHANNEL
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_delivery (
@@ -26,7 +27,10 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_delivery (
 """
 
 # Drawn in arrival order, because ids order what is due at the same moment.
-DRAW_IDS = "SELECT nextval(pg_get_serial_sequence('notification_delivery', 'id')) FROM generate_series(1, %s)"
+DRAW_IDS = """
+SELECT nextval(ids.sequence) FROM generate_series(1, %s),
+    (SELECT pg_get_serial_sequence('notification_delivery', 'id')::regclass AS sequence OFFSET 0) ids
+"""
 
 COPY = """
 COPY staged_delivery (id, tenant_id, job_id, user_id, channel, priority, template_code, locale, category, content, data, meta,
@@ -34,23 +38,26 @@ COPY staged_delivery (id, tenant_id, job_id, user_id, channel, priority, templat
 """
 
 # A lane is made the first time that a tenant uses a channel at a priority, and never deleted.
-LANES = """
-INSERT INTO deliveries_lane (tenant_id, channel, priority, source, tokens, paused_by, pause_reason)
-SELECT DISTINCT tenant_id, channel, priority, '', 0, '', '' FROM staged_delivery s
-WHERE reason = '' AND NOT EXISTS (
-    SELECT FROM deliveries_lane l
-    WHERE (l.tenant_id, l.channel, l.priority, l.source) = (s.tenant_id, s.channel, s.priority, ''))
-ORDER BY tenant_id, channel, priority
+LANES = f"""
+INSERT INTO deliveries_lane (tenant_id, channel, priority, source, tokens, paused_at, paused_by, pause_reason)
+SELECT made.tenant_id, made.channel, made.priority, '', 0,
+    hold.paused_at, coalesce(hold.paused_by, ''), coalesce(hold.pause_reason, '')
+FROM (SELECT DISTINCT tenant_id, channel, priority FROM staged_delivery s
+      WHERE reason = '' AND NOT EXISTS (
+          SELECT FROM deliveries_lane l
+          WHERE (l.tenant_id, l.channel, l.priority, l.source) = (s.tenant_id, s.channel, s.priority, ''))) made {HOLD_OF_CHANNEL}
+ORDER BY made.tenant_id, made.channel, made.priority
 ON CONFLICT (tenant_id, channel, priority, source) DO NOTHING
 """
 
-# Ordered by the unique key, so that two transactions that share jobs wait for each other and never deadlock.
+# Ordered by the unique key, so that two transactions that share jobs wait for each other and never deadlock. `accepted_at` is the
+# transaction's time, as the hour of its receipt is: else the two could lie on both sides of a full hour.
 INSERT = """
 INSERT INTO notification_delivery (
     id, tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content, data, meta, body_hash,
     is_test, entrance, created_at, accepted_at, send_after, expires_at, status, next_attempt_at, finished_at, reason, error_message)
 SELECT s.id, s.tenant_id, s.job_id, s.user_id, s.channel, s.priority, l.id, s.template_code, s.locale, s.category, s.content, s.data,
-    s.meta, s.body_hash, s.is_test, s.entrance, s.created_at, statement_timestamp(), s.send_after, s.expires_at, v.status,
+    s.meta, s.body_hash, s.is_test, s.entrance, s.created_at, transaction_timestamp(), s.send_after, s.expires_at, v.status,
     CASE WHEN v.status = 'PENDING' THEN greatest(s.send_after, statement_timestamp()) END,
     CASE WHEN v.status <> 'PENDING' THEN statement_timestamp() END,
     CASE v.status WHEN 'SUPPRESSED' THEN 'opted_out' WHEN 'EXPIRED' THEN 'expired' ELSE s.reason END,
@@ -118,10 +125,15 @@ class Accepted:
     reason: str
 
 
+class RowsMissingError(RuntimeError):
+    """Postgres took jobs and made no rows of them, as a trigger or a rule may: rather no answer than one that is not true."""
+
+
 def accept(rows: Sequence[NewRow]) -> list[Accepted]:
     """Store the rows that are new and say of each what became of it, in the order given. Must run inside a transaction.
 
-    Idempotent by (tenant, job_id). Raises: django.db.DataError when Postgres refuses a value; the caller bisects.
+    Idempotent by (tenant, job_id). Raises: django.db.DataError when Postgres refuses a value; the caller bisects. RowsMissingError
+    when the insert left out a row that is not there either: nothing of the transaction may then be committed.
     """
     if not rows:
         return []
@@ -144,6 +156,9 @@ def accept(rows: Sequence[NewRow]) -> list[Accepted]:
         failed = [row.delivery_id for row in new.values() if row.status == Status.FAILED]
         if failed:
             cursor.execute(DEAD_LETTERS, [failed])
+    missing = [row_id for row_id in ids if row_id not in new and row_id not in known]
+    if missing:
+        raise RowsMissingError(f"{len(missing)} of {len(rows)} rows were neither stored nor there before")
     return [new.get(row_id) or known[row_id] for row_id in ids]
 
 
