@@ -10,9 +10,11 @@ from psycopg import AsyncConnection
 
 from deliveries.lifecycle.claim import ClaimedRow
 
+# Rows are found by their ids and by nothing else, whatever the statistics say: on a table that was empty when it was analyzed the
+# planner would read all rows of a tenant, or compare every token with every row. OFFSET 0 and coalesce keep it from that.
 # `attempts` comes from the claim, so the same start sent twice (its answer was lost with the connection) counts once.
 BATCH = """
-WITH batch AS (
+WITH batch AS MATERIALIZED (
     SELECT d.id, asked.token, asked.attempts, coalesce(c.name, '') AS name, coalesce(c.email, '') AS email, coalesce(c.phone, '') AS phone,
         coalesce(c.locale, '') AS locale, c.attributes, c.id IS NOT NULL AS has_contact, t.slug AS tenant_slug, t.name AS tenant_name,
         CASE
@@ -26,17 +28,18 @@ WITH batch AS (
             ELSE ''
         END AS refusal
     FROM unnest(%(ids)s::bigint[], %(tokens)s::uuid[], %(attempts)s::smallint[]) AS asked (id, token, attempts)
-    JOIN notification_delivery d ON d.id = asked.id AND d.lease_token = asked.token AND d.attempts <= asked.attempts + 1
+    CROSS JOIN LATERAL (SELECT * FROM notification_delivery WHERE id = asked.id OFFSET 0) d
     JOIN deliveries_lane l ON l.id = d.lane_id
     JOIN deliveries_tenant t ON t.id = d.tenant_id
     LEFT JOIN deliveries_contact c ON c.tenant_id = d.tenant_id AND c.user_id = d.user_id
+    WHERE coalesce(d.lease_token = asked.token AND d.attempts <= asked.attempts + 1, false)
 )
 """
 
 START = f"""{BATCH}
 UPDATE notification_delivery d SET status = 'SENDING', attempts = b.attempts + 1, started_at = statement_timestamp()
 FROM batch b
-WHERE d.id = b.id AND b.refusal = '' AND d.lease_token = b.token AND d.attempts <= b.attempts + 1
+WHERE d.id = b.id AND b.refusal = '' AND coalesce(d.lease_token = b.token AND d.attempts <= b.attempts + 1, false)
 RETURNING d.id, b.name, b.email, b.phone, b.locale, b.attributes, b.has_contact, b.tenant_slug, b.tenant_name
 """
 
@@ -55,14 +58,14 @@ UPDATE notification_delivery d SET
     next_attempt_at = CASE WHEN b.refusal = 'held' THEN d.next_attempt_at END,
     lease_token = NULL, lease_expires_at = NULL, claims = greatest(0, d.claims - 1)
 FROM batch b
-WHERE d.id = b.id AND b.refusal NOT IN ('') AND d.status IN ('PENDING', 'RETRYING') AND d.lease_token = b.token
+WHERE d.id = b.id AND b.refusal <> '' AND coalesce(d.lease_token = b.token AND d.status IN ('PENDING', 'RETRYING'), false)
 RETURNING d.id, d.status
 """
 
 GIVE_BACK = """
 UPDATE notification_delivery d SET lease_token = NULL, lease_expires_at = NULL, claims = greatest(0, claims - 1)
 FROM unnest(%(ids)s::bigint[], %(tokens)s::uuid[]) AS mine (id, token)
-WHERE d.id = mine.id AND d.lease_token = mine.token AND d.status IN ('PENDING', 'RETRYING')
+WHERE d.id = mine.id AND coalesce(d.lease_token = mine.token AND d.status IN ('PENDING', 'RETRYING'), false)
 """
 
 
