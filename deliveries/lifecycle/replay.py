@@ -1,4 +1,7 @@
-"""Replay and cancel: what staff may do to single rows. A replay never touches the old row: it makes a new one that points at it."""
+"""Replay and cancel: what staff and callers may do to single rows.
+
+A replay never touches the old row: it makes a new one that points at it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+# A replay without a pace leaves the pace that its lane has; the lanes that jobs come in by are never given one here.
 REPLAY_LANES = """
 INSERT INTO deliveries_lane (tenant_id, channel, priority, source, pace_per_minute, tokens, paused_by, pause_reason)
-SELECT DISTINCT tenant_id, channel, priority, %(source)s, %(pace)s::int, 0, '', ''
-FROM notification_delivery WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL
-ORDER BY tenant_id, channel, priority
+SELECT made.tenant_id, made.channel, made.priority, %(source)s, %(pace)s::int, 0, '', ''
+FROM (SELECT DISTINCT tenant_id, channel, priority FROM notification_delivery
+      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL) made
+ORDER BY made.tenant_id, made.channel, made.priority
 ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute = excluded.pace_per_minute
+    WHERE excluded.source <> '' AND excluded.pace_per_minute IS NOT NULL
 """
 
 # An expiry that has passed would settle the new row at once, so the caller leaves those out ("too late").
@@ -40,15 +46,26 @@ WHERE d.id = waiting.id
 
 
 def replay(
-    *, delivery_ids: Sequence[int], by: str, source: str = "", pace_per_minute: int | None = None
+    *,
+    delivery_ids: Sequence[int],
+    by: str,
+    source: str = "",
+    pace_per_minute: int | None = None,
 ) -> dict[int, UUID]:
     """Make a new delivery of each finished one and return the new job ids by old delivery id. One transaction.
 
-    The old row keeps its status; the new one has its own job_id (so its own Message-ID) and `replay_of`. Rows that are still open or
-    whose expiry has passed are left out. `source` names the lane, `pace_per_minute` sets its speed (only with a source of its own).
+    The old row keeps its status; the new one has its own job_id (so its own Message-ID) and `replay_of`. Rows that are still
+    open or whose expiry has passed are left out. `source` names the lane,
+    `pace_per_minute` sets its speed (only with a source of its own; None leaves the speed that it has).
+
     Not idempotent: the caller makes sure, by a conditional update in the same transaction, that one click is one replay.
     """
-    values = {"ids": list(delivery_ids), "by": by[:150], "source": source, "pace": pace_per_minute if source else None}
+    values = {
+        "ids": list(delivery_ids),
+        "by": by[:150],
+        "source": source,
+        "pace": pace_per_minute if source else None,
+    }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(REPLAY_LANES, values)
         cursor.execute(REPLAY, values)

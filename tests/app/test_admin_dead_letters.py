@@ -149,6 +149,16 @@ def test_retry_all_goes_at_the_speed_that_was_asked_for(admin_client: Client, te
     assert Lane.objects.exclude(source="").get().pace_per_minute == 200
 
 
+def test_ten_first_leave_the_speed_of_all_as_it_is(admin_client: Client, tenant: Tenant) -> None:
+    fail(tenant)
+    admin_client.post(reverse(RETRY), {**GROUP, "all": "1", "pace": "200"})
+    fail(tenant)
+
+    admin_client.post(reverse(RETRY), GROUP)
+
+    assert Lane.objects.exclude(source="").get().pace_per_minute == 200
+
+
 @pytest.mark.parametrize("pace", ["", "0", "-5", "1e3", "abc", "1000001"])
 def test_a_speed_that_is_none_retries_nothing(admin_client: Client, tenant: Tenant, pace: str) -> None:
     fail(tenant)

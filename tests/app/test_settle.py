@@ -152,6 +152,16 @@ def test_a_row_whose_time_is_over_is_not_replayed() -> None:
     assert lifecycle.replay(delivery_ids=ids, by="ana") == {}
 
 
+def test_a_replay_changes_no_speed_that_was_set() -> None:
+    ids = accept(incoming(), incoming())
+    send_all()
+    Lane.objects.update(pace_per_minute=60)
+    lifecycle.replay(delivery_ids=ids[:1], by="ana", source="retry:x", pace_per_minute=200)
+    lifecycle.replay(delivery_ids=ids[1:], by="ana", source="retry:x")
+    lifecycle.replay(delivery_ids=ids, by="ana", pace_per_minute=5)
+    assert dict(Lane.objects.values_list("source", "pace_per_minute")) == {"": 60, "retry:x": 200}
+
+
 def test_cancel_takes_waiting_rows_of_its_tenant_only() -> None:
     waiting, leased = accept(incoming(), incoming(channel="email"))
     claim("email")
