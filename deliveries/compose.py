@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from deliveries.channels import Channel
 from deliveries.lifecycle import ClaimedRow, Person
-from deliveries.rendering import TemplateBook, context_of, render, render_inline
+from deliveries.rendering import TemplateBook, contact_of, context_of, render, render_inline
 from deliveries.senders.base import Content, Message, SendError
 
 NO_ADDRESS = {Channel.EMAIL: "User has no email", Channel.SMS: "User has no phone number"}
@@ -55,9 +53,6 @@ def _content(row: ClaimedRow, person: Person, book: TemplateBook) -> tuple[Conte
         return render_inline(row.content.get("title", ""), row.content.get("body", "")), None
     locales = [locale for locale in (row.locale, person.locale) if locale]
     version_id, source = book.find(row.tenant_id, row.template_code, locales)
-    return render(source, _context(row, person)), version_id
-
-
-def _context(row: ClaimedRow, person: Person) -> dict[str, Any]:
-    contact = {"name": person.name, "email": person.email, "locale": person.locale, "attributes": person.attributes}
-    return context_of(row.data, contact=contact, tenant={"name": person.tenant_name, "slug": person.tenant_slug})
+    tenant = {"name": person.tenant_name, "slug": person.tenant_slug}
+    context = context_of(row.data, contact=contact_of(person, user_id=row.user_id), tenant=tenant)
+    return render(source, context), version_id

@@ -10,8 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from deliveries.models import Template, TemplateContent, TemplateVersion
-from deliveries.rendering import ContentSource, Problem, template_check
-from deliveries.rendering.book import normal_locale
+from deliveries.rendering import ContentSource, Problem, in_first_locale, normal_locale, template_check
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -87,9 +86,8 @@ def content_problems(contents: Mapping[str, ContentSource]) -> list[Problem]:
 
 
 def _gaps(default_locale: str, contents: Mapping[str, ContentSource]) -> list[Problem]:
-    wanted = normal_locale(default_locale)
     gaps = []
-    if not {wanted, wanted.partition("-")[0]} & {normal_locale(locale) for locale in contents}:
+    if in_first_locale({normal_locale(locale): locale for locale in contents}, [default_locale]) is None:
         gaps.append(Problem(1, 1, f"There is no text for the default locale {default_locale}."))
     for locale, source in contents.items():
         for part in ("subject", "text"):

@@ -9,11 +9,20 @@ from typing import Any, Final
 
 from deliveries.admin import words
 from deliveries.admin.people import contacts_of
-from deliveries.channels import Priority, Status
+from deliveries.channels import Status
 from deliveries.models import Contact, Delivery, TemplateVersion
+from deliveries.original_job import job_of
 from deliveries.reasons import describe
-from deliveries.rendering import ContentSource, RenderError, context_of, render, render_inline
-from deliveries.rendering.book import normal_locale
+from deliveries.rendering import (
+    ContentSource,
+    RenderError,
+    contact_of,
+    context_of,
+    in_first_locale,
+    normal_locale,
+    render,
+    render_inline,
+)
 from deliveries.senders.base import Content
 from deliveries.timeline import Kind, timeline
 
@@ -92,47 +101,17 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def job_of(row: Delivery) -> dict[str, Any]:
-    """Return the job that a row came from, with the keys of the contract (section 1)."""
-    job: dict[str, Any] = {
-        "job_id": str(row.job_id),
-        "user_id": str(row.user_id),
-        "channel": row.channel,
-        "template_code": row.template_code or None,
-        "locale": row.locale or None,
-        "data": row.data,
-        "meta": {**row.meta, "priority": Priority(row.priority).name.lower()},
-        "created_at": row.created_at.isoformat(),
-        "send_after": row.send_after.isoformat() if row.send_after else None,
-        "expires_at": row.expires_at.isoformat() if row.expires_at else None,
-    }
-    if row.content is not None:
-        job["content"] = row.content
-    if row.category:
-        job["category"] = row.category
-    return job
-
-
 def render_version(
     version: TemplateVersion, *, locales: Sequence[str], data: dict[str, Any], contact: dict[str, Any], tenant: Any
 ) -> tuple[Content, str]:
     """Render one version for the first of `locales` that it has; return the words and their locale. Raises: RenderError."""
     contents = {normal_locale(content.locale): content for content in version.contents.all()}
-    for locale in (*locales, version.default_locale):
-        wanted = normal_locale(locale)
-        found = contents.get(wanted) or contents.get(wanted.partition("-")[0])
-        if found is not None:
-            source = ContentSource(found.subject, found.text, found.html, found.action_url, found.locale)
-            names = {"name": tenant.name, "slug": tenant.slug}
-            return render(source, context_of(data, contact=contact, tenant=names)), found.locale
-    raise RenderError("unknown_template", f"Version {version.number} has no text for {version.default_locale!r}.")
-
-
-def person_of(contact: Contact | None, user_id: object) -> dict[str, Any]:
-    """Return a contact as templates see it; an unknown one has empty fields."""
-    contact = contact or Contact()
-    fields = ("name", "email", "phone", "locale", "time_zone", "attributes")
-    return {"user_id": str(user_id), **{field: getattr(contact, field) for field in fields}}
+    found = in_first_locale(contents, (*locales, version.default_locale))
+    if found is None:
+        raise RenderError("unknown_template", f"Version {version.number} has no text for {version.default_locale!r}.")
+    source = ContentSource(found.subject, found.text, found.html, found.action_url, found.locale)
+    names = {"name": tenant.name, "slug": tenant.slug}
+    return render(source, context_of(data, contact=contact, tenant=names)), found.locale
 
 
 def _rendered_again(row: Delivery, contact: Contact | None) -> Preview:
@@ -142,9 +121,8 @@ def _rendered_again(row: Delivery, contact: Contact | None) -> Preview:
             "Not rendered", problem=f"There is no published template {row.template_code!r}. Publish it, then retry."
         )
     locales = [locale for locale in (row.locale, contact.locale if contact else "") if locale]
-    content, locale = render_version(
-        version, locales=locales, data=row.data, contact=person_of(contact, row.user_id), tenant=row.tenant
-    )
+    person = contact_of(contact or Contact(), user_id=row.user_id)
+    content, locale = render_version(version, locales=locales, data=row.data, contact=person, tenant=row.tenant)
     what = "Rendered again" if row.template_version_id else "As it would go out now"
     return Preview(
         f"{what} from v{version.number}, {locale}", content, frame=frame(content.html) if content.html else ""

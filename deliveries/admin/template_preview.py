@@ -6,9 +6,9 @@ import json
 import re
 from typing import Final
 
-from deliveries.admin.delivery_page import Preview, frame, person_of, render_version
-from deliveries.models import TemplateVersion
-from deliveries.rendering import RenderError
+from deliveries.admin.delivery_page import Preview, frame, render_version
+from deliveries.models import Contact, TemplateVersion
+from deliveries.rendering import RenderError, contact_of
 from deliveries.templating import PARTS
 
 #: Names that are there without the job's data.
@@ -32,7 +32,9 @@ def preview_with(version: TemplateVersion, data: str, locale: str) -> Preview:
         return Preview("Sample data", problem=f"The sample data is no JSON: {error}")
     if not isinstance(values, dict):
         return Preview("Sample data", problem="The sample data must be one JSON object.")
-    ana = {**person_of(None, "00000000-0000-4000-8000-000000000000"), "name": "Ana Example", "email": "ana@example.com"}
+    ana = contact_of(
+        Contact(name="Ana Example", email="ana@example.com"), user_id="00000000-0000-4000-8000-000000000000"
+    )
     try:
         content, found = render_version(
             version, locales=[locale] if locale else [], data=values, contact=ana, tenant=version.template.tenant

@@ -78,6 +78,7 @@ def _person(contact: Contact | None, key: ApiKey) -> Person:
         email=known.email,
         phone=known.phone,
         locale=known.locale,
+        time_zone=known.time_zone,
         attributes=known.attributes,
         is_known=contact is not None,
         tenant_slug=key.tenant.slug,

@@ -16,7 +16,8 @@ from deliveries.lifecycle.claim import ClaimedRow
 BATCH = """
 WITH batch AS MATERIALIZED (
     SELECT d.id, asked.token, asked.attempts, coalesce(c.name, '') AS name, coalesce(c.email, '') AS email, coalesce(c.phone, '') AS phone,
-        coalesce(c.locale, '') AS locale, c.attributes, c.id IS NOT NULL AS has_contact, t.slug AS tenant_slug, t.name AS tenant_name,
+        coalesce(c.locale, '') AS locale, coalesce(c.time_zone, '') AS time_zone, c.attributes,
+        c.id IS NOT NULL AS has_contact, t.slug AS tenant_slug, t.name AS tenant_name,
         CASE
             WHEN d.expires_at <= statement_timestamp() THEN 'expired'
             WHEN l.cancelled_at IS NOT NULL THEN 'cancelled'
@@ -40,7 +41,7 @@ START = f"""{BATCH}
 UPDATE notification_delivery d SET status = 'SENDING', attempts = b.attempts + 1, started_at = statement_timestamp()
 FROM batch b
 WHERE d.id = b.id AND b.refusal = '' AND coalesce(d.lease_token = b.token AND d.attempts <= b.attempts + 1, false)
-RETURNING d.id, b.name, b.email, b.phone, b.locale, b.attributes, b.has_contact, b.tenant_slug, b.tenant_name
+RETURNING d.id, b.name, b.email, b.phone, b.locale, b.time_zone, b.attributes, b.has_contact, b.tenant_slug, b.tenant_name
 """
 
 # What was not started: settled where it is over, otherwise given back with nothing counted against it.
@@ -77,6 +78,7 @@ class Person:
     email: str
     phone: str
     locale: str
+    time_zone: str
     attributes: dict[str, Any]
     is_known: bool
     tenant_slug: str
@@ -104,7 +106,7 @@ async def start(
         "only_to": list(only_to) if only_to else None,
     }
     cursor = await connection.execute(START, asked)
-    started = {values[0]: Person(*(*values[1:5], values[5] or {}, *values[6:])) for values in await cursor.fetchall()}
+    started = {values[0]: Person(*(*values[1:6], values[6] or {}, *values[7:])) for values in await cursor.fetchall()}
     if len(started) < len(rows):
         await connection.execute(REFUSE, asked)
     return started

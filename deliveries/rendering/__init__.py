@@ -2,7 +2,8 @@
 delivery.
 
 `language.py` says what a template may contain, `filters.py` what it may do with a value, `engine.py` renders,
-`book.py` finds the words for a tenant's template code. Saving and publishing are in `deliveries/templating.py`.
+`names.py` says what it can name, `book.py` finds the words for a tenant's template code, `locales.py` chooses among
+their locales. Saving and publishing are in `deliveries/templating.py`.
 
 What a template can name: each key of the job's `data` by itself; `data` (all of it); `contact` with `user_id`,
 `name`, `email`, `phone`, `locale`, `time_zone` and `attributes`; `tenant` with `name` and `slug`. `data`, `contact`
@@ -13,12 +14,13 @@ from deliveries.rendering.book import TemplateBook
 from deliveries.rendering.engine import (
     MAX_RENDERED_BYTES,
     ContentSource,
-    context_of,
     render,
     render_inline,
     template_check,
 )
 from deliveries.rendering.errors import Problem, RenderError
+from deliveries.rendering.locales import in_first_locale, normal_locale
+from deliveries.rendering.names import contact_of, context_of
 
 __all__ = [
     "MAX_RENDERED_BYTES",
@@ -26,7 +28,10 @@ __all__ = [
     "Problem",
     "RenderError",
     "TemplateBook",
+    "contact_of",
     "context_of",
+    "in_first_locale",
+    "normal_locale",
     "render",
     "render_inline",
     "template_check",

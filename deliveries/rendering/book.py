@@ -17,6 +17,7 @@ from psycopg.rows import tuple_row
 
 from deliveries.rendering.engine import ContentSource
 from deliveries.rendering.errors import RenderError
+from deliveries.rendering.locales import in_first_locale, normal_locale
 
 MAX_ENTRIES = 10_000
 Key = tuple[int, str]
@@ -80,12 +81,10 @@ class TemplateBook:
                 "unknown_template",
                 f"There is no published template {code!r}. Publish it, or mend the job's template_code.",
             )
-        for locale in (*locales, entry.default_locale):
-            wanted = normal_locale(locale)
-            source = entry.sources.get(wanted) or entry.sources.get(wanted.partition("-")[0])
-            if source is not None:
-                return entry.version_id, source
-        raise RenderError("unknown_template", f"The template {code!r} has no text for {entry.default_locale!r}.")
+        source = in_first_locale(entry.sources, (*locales, entry.default_locale))
+        if source is None:
+            raise RenderError("unknown_template", f"The template {code!r} has no text for {entry.default_locale!r}.")
+        return entry.version_id, source
 
     def _is_fresh(self, key: Key, now: float) -> bool:
         entry = self._entries.get(key)
@@ -107,8 +106,3 @@ class TemplateBook:
             self._entries[key] = found.get(key) or _Entry(None, "", {}, now)
         while len(self._entries) > max(MAX_ENTRIES, len(asked)):
             del self._entries[next(iter(self._entries))]
-
-
-def normal_locale(locale: str) -> str:
-    """Return a locale as it is compared: `pt_BR` and `pt-br` are one."""
-    return locale.strip().replace("_", "-").lower()

@@ -45,11 +45,6 @@ class ContentSource:
     locale: str = ""
 
 
-def context_of(data: Mapping[str, Any], *, contact: Mapping[str, Any], tenant: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names a template may use (listed in the package's docstring)."""
-    return {**data, "data": data, "contact": contact, "tenant": tenant}
-
-
 def render(source: ContentSource, context: Mapping[str, Any]) -> Content:
     """Fill in one locale's words. The HTML part escapes what is put in, the others do not. Thread-safe.
 
