@@ -32,9 +32,13 @@ from deliveries.workers.heartbeat import Heartbeat
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
+# InternalError: the database became read-only in a failover, or ended a session that was silent for too long.
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, PoolTimeout, TimeoutError)
+
 DATABASE_TIMEOUT_SECONDS = 15.0
 LOOKAHEAD_SECONDS = 1.0
 LAST_WORDS_SECONDS = 1.5
+TASK_PAUSE_SECONDS = 0.5
 # A starter that wakes for every single free slot would write one row at a time; this lets a few slots come free together.
 START_PAUSE_SECONDS = 0.005
 TEST_RECEIPT = Receipt(provider="test key")
@@ -90,10 +94,8 @@ class ChannelRun:
 
     def start(self) -> list[asyncio.Task[None]]:
         """Start this channel's tasks and return them; the caller cancels them after `drain`."""
-        return [
-            asyncio.create_task(task)
-            for task in (self._claimer(), self._starter(), self._recorder(), self._timekeeper())
-        ]
+        tasks = (self._claimer, self._starter, self._recorder, self._timekeeper)
+        return [asyncio.create_task(self._keep_up(task)) for task in tasks]
 
     def rows_in_hand(self) -> int:
         """Return how many leased rows this process holds, started or not, that are not yet recorded."""
@@ -168,8 +170,24 @@ class ChannelRun:
             log.warning("sends cut at shutdown", channel=self.channel, rows=len(self._sending))
             for sending in list(self._sending.values()):
                 sending.task.cancel()
+            await self._last_words()
+
+    async def _last_words(self) -> None:
+        """Give the outcomes of cut sends a moment to be recorded; what is not is settled when its lease ends."""
+        try:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.settled()
+        except TimeoutError:
+            log.error("rows left to their leases", channel=self.channel, rows=self.rows_in_hand())
+
+    async def _keep_up(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run one of the tasks for ever: an error that nobody foresaw is logged whole and costs its batch, never the channel."""
+        while True:
+            try:
+                await task()
+            except Exception:
+                log.exception("a task of the channel failed and goes on", channel=self.channel)
+                await asyncio.sleep(TASK_PAUSE_SECONDS)
 
     # --- Claiming -------------------------------------------------------------------------------------------------------------
 
@@ -213,19 +231,20 @@ class ChannelRun:
 
     async def _start(self, rows: list[ClaimedRow]) -> None:
         self._starting += len(rows)
+        people: dict[int, Person] = {}
         try:
             people = await self._with_connection(lambda connection: self._start_rows(connection, rows))
         finally:
             self._starting -= len(rows)
-        now = asyncio.get_running_loop().time()
-        for row in rows:
-            person = people.get(row.id)
-            if person is None:
-                self._waiting.let_next_of(row)
-                continue
-            self._sending[row.id] = Sending(asyncio.create_task(self._deliver(row, person)), now)
-            self._sending_ordinary += row.priority != Priority.HIGH
-        self._quiet.set()
+            now = asyncio.get_running_loop().time()
+            for row in rows:
+                person = people.get(row.id)
+                if person is None:
+                    self._waiting.let_next_of(row)
+                    continue
+                self._sending[row.id] = Sending(asyncio.create_task(self._deliver(row, person)), now)
+                self._sending_ordinary += row.priority != Priority.HIGH
+            self._quiet.set()
 
     async def _start_rows(self, connection: psycopg.AsyncConnection[Any], rows: list[ClaimedRow]) -> dict[int, Person]:
         await self._book.load(connection, {(row.tenant_id, row.template_code) for row in rows if row.content is None})
@@ -292,10 +311,15 @@ class ChannelRun:
                 await asyncio.sleep(settings.FLUSH_INTERVAL_SECONDS)
             batch, self._finished = self._finished, []
             self._recording = len(batch)
-            if batch:
-                await self._record(batch)
+            try:
+                if batch:
+                    await self._record(batch)
+                    self._note_rate(len(batch))
+            finally:
                 self._recording = 0
-                self._note_rate(len(batch))
+                for finished in batch:
+                    self._waiting.let_next_of(finished.row)
+                self._quiet.set()
             if not self.rows_in_hand():
                 self._more = True  # whoever waited for a person in this batch can be claimed now
             self._hungry.set()
@@ -304,14 +328,12 @@ class ChannelRun:
 
     async def _record(self, batch: list[Finished]) -> None:
         came_to = [finished.outcome for finished in batch]
-        recorded = await self._with_connection(lambda connection: lifecycle.finish(connection, outcomes=came_to))
+        recorded = await self._finish(came_to)
         if len(recorded) < len(batch):
             log.warning("outcomes came after their lease", channel=self.channel, rows=len(batch) - len(recorded))
         taken = [f.message for f in batch if f.message is not None and not f.row.is_test and f.row.id in recorded]
         if taken:
             await self.sender.stored(taken)
-        for finished in batch:
-            self._waiting.let_next_of(finished.row)
         self.progress += len(batch)
         statuses = [outcome.status for outcome in came_to]
         self._heartbeat.count(
@@ -322,6 +344,18 @@ class ChannelRun:
             processing_ms=float(sum(outcome.duration_ms for outcome in came_to)),
             processed=len(batch),
         )
+
+    async def _finish(self, came_to: list[Outcome]) -> set[int]:
+        """Record outcomes; where the database refuses a value, halve them until the guilty one stands alone and is recorded bare."""
+        try:
+            return await self._with_connection(lambda connection: lifecycle.finish(connection, outcomes=came_to))
+        except (psycopg.DataError, psycopg.IntegrityError, UnicodeError) as error:
+            if len(came_to) == 1:
+                log.exception("outcome refused by the database", channel=self.channel, delivery_id=came_to[0].id)
+                bare = [outcomes.refused(came_to[0], error)]
+                return await self._with_connection(lambda connection: lifecycle.finish(connection, outcomes=bare))
+            half = len(came_to) // 2
+            return await self._finish(came_to[:half]) | await self._finish(came_to[half:])
 
     def _note_rate(self, rows: int) -> None:
         """Follow how fast this channel goes, so that a fast one holds about a second of work and a slow one little."""
@@ -338,7 +372,7 @@ class ChannelRun:
                 async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), self._pool.connection() as connection:
                     return await work(connection)
             # InternalError too: a session that was ended in its turn, or a server that is read-only while another takes over.
-            except (psycopg.OperationalError, psycopg.InternalError, PoolTimeout, TimeoutError) as error:
+            except AWAY as error:
                 log.warning(
                     "database away",
                     channel=self.channel,

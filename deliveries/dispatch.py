@@ -29,6 +29,7 @@ POOL_SIZE = 6
 LOOK_EVERY_SECONDS = 5
 SUSPECTS_AT_ONCE = 8
 LOOK_TIMEOUT_SECONDS = 15.0
+SUSPECTS_TIMEOUT_SECONDS = 90.0
 
 
 class Dispatcher:
@@ -69,7 +70,13 @@ class Dispatcher:
 
     def look_for_suspects(self) -> int:
         """Run rows that lost their process before, apart from everything else, and return how many. Waits until they are finished."""
-        return 0 if self._stopping else int(self._submit(self._run_suspects()).result())
+        if self._stopping:
+            return 0
+        running = self._submit(self._run_suspects())
+        try:
+            return int(running.result(SUSPECTS_TIMEOUT_SECONDS))
+        except TimeoutError:
+            return 0
 
     def stop(self) -> None:
         """Take no more rows, let what is being sent finish within SHUTDOWN_GRACE_SECONDS, record it, and give the rest back."""
@@ -98,19 +105,14 @@ class Dispatcher:
         """Show every second that the loop turns and its rows move; and look by itself now and then, so that a Redis that is away
         costs time and nothing else."""
         loop_watch = self.heartbeat.watch("event loop", thread=self._thread)
-        rows_watch = self.heartbeat.watch("rows in hand")
-        self._watches = [loop_watch, rows_watch]
-        seen = -1
+        watches = {channel: self.heartbeat.watch(f"{channel} rows in hand") for channel in self.runs}
+        self._watches = [loop_watch, *watches.values()]
+        seen = dict.fromkeys(self.runs, -1)
         for second in itertools.count():
             loop_watch.moved()
-            progress = sum(run.progress for run in self.runs.values())
-            if not any(run.rows_in_hand() for run in self.runs.values()):
-                rows_watch.idle()
-            elif progress != seen:
-                rows_watch.moved()
-            else:
-                rows_watch.busy()
-            seen = progress
+            for channel, run in self.runs.items():
+                _show_progress(watches[channel], run, seen[channel])
+                seen[channel] = run.progress
             if second % LOOK_EVERY_SECONDS == 0:
                 self._looks = [asyncio.create_task(run.look()) for run in self.runs.values() if not run.is_looking()]
             await asyncio.sleep(1.0)
@@ -118,6 +120,8 @@ class Dispatcher:
     async def _run_suspects(self) -> int:
         """Hold every channel still, run the suspects with nobody beside them, and let the channels go on."""
         async with self._exclusive:
+            if self._stopping:
+                return 0
             for run in self.runs.values():
                 run.hold()
             try:
@@ -125,14 +129,21 @@ class Dispatcher:
                     await run.settled()
                 return sum([await run.run_suspects(limit=SUSPECTS_AT_ONCE) for run in self.runs.values()])
             finally:
-                for run in self.runs.values():
+                for run in self.runs.values() if not self._stopping else ():
                     run.release()
 
     async def _close(self) -> None:
         for run in self.runs.values():
             run.hold()
-        grace = settings.SHUTDOWN_GRACE_SECONDS - 2
-        await asyncio.gather(*(run.drain(within_seconds=grace) for run in self.runs.values()))
+        # A margin for what comes after the sends: the last heartbeat and the end of the process.
+        deadline = self._loop.time() + settings.SHUTDOWN_GRACE_SECONDS * 0.9
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._exclusive.acquire()  # suspects that are being sent end first; none begins after this
+        except TimeoutError:
+            log.warning("suspects did not end in time")
+        left = max(0.0, deadline - self._loop.time())
+        await asyncio.gather(*(run.drain(within_seconds=left) for run in self.runs.values()))
         for task in (*self._tasks, *self._looks):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._looks, return_exceptions=True)
@@ -142,6 +153,16 @@ class Dispatcher:
             self.heartbeat.forget(watch)
         if self._pool is not None:
             await self._pool.close()
+
+
+def _show_progress(watch: Watch, run: ChannelRun, seen: int) -> None:
+    """Tell a channel's watch whether its rows moved since `seen`."""
+    if not run.rows_in_hand():
+        watch.idle()
+    elif run.progress != seen:
+        watch.moved()
+    else:
+        watch.busy()
 
 
 _current: Dispatcher | None = None

@@ -147,7 +147,8 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
             self.consumer.pause(*self.consumer.assignment())
             connection.close()
             first_line = next(iter(str(error).splitlines()), type(error).__name__)
-            log.warning("database or Kafka away, holding the batch", failures=self._failures, error=first_line)
+            away = "Kafka" if isinstance(error, KafkaError) else "database"
+            log.warning(f"{away} away, holding the batch", failures=self._failures, error=first_line)
             return
         self._held = None
         self._go_on()

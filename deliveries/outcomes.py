@@ -9,6 +9,12 @@ from deliveries.lifecycle import ClaimedRow, Outcome
 from deliveries.retry import RetryPolicy, next_delay_seconds
 from deliveries.senders.base import Message, Receipt, SendError
 
+PROVIDER_LENGTH = 64
+MESSAGE_ID_LENGTH = 255
+ADDRESS_LENGTH = 320
+REASON_LENGTH = 64
+ERROR_LENGTH = 2000
+
 
 @dataclass(slots=True)
 class Tried:
@@ -30,10 +36,10 @@ def sent(row: ClaimedRow, tried: Tried, *, duration_ms: int, keeps_content: bool
         id=row.id,
         lease_token=row.lease_token,
         status=Status.SENT,
-        provider=receipt.provider,
-        provider_message_id=receipt.message_id,
+        provider=storable(receipt.provider, PROVIDER_LENGTH),
+        provider_message_id=storable(receipt.message_id, MESSAGE_ID_LENGTH),
         duration_ms=duration_ms,
-        address=message.to,
+        address=storable(message.to, ADDRESS_LENGTH),
         template_version_id=tried.version_id,
         rendered={"subject": content.subject, "text": content.text, "action_url": content.action_url}
         if keeps_content
@@ -56,11 +62,34 @@ def failed(row: ClaimedRow, tried: Tried, error: SendError, *, duration_ms: int,
         lease_token=row.lease_token,
         status=Status.FAILED if delay is None else Status.RETRYING,
         delay_seconds=delay or 0.0,
-        reason="outcome_unknown" if is_unknown else error.code,
-        message=error.message,
+        reason="outcome_unknown" if is_unknown else storable(error.code, REASON_LENGTH),
+        message=storable(error.message, ERROR_LENGTH),
         is_ambiguous=error.ambiguous,
-        provider=error.provider,
+        provider=storable(error.provider, PROVIDER_LENGTH),
         duration_ms=duration_ms,
-        address=tried.message.to if tried.message is not None else "",
+        address=storable(tried.message.to, ADDRESS_LENGTH) if tried.message is not None else "",
         template_version_id=tried.version_id,
     )
+
+
+def refused(outcome: Outcome, error: Exception) -> Outcome:
+    """Return what is recorded in place of an outcome that the database refuses: what happened stays true, the rest is left out.
+
+    A message whose content could not be stored where the person reads it was not delivered, so that one is FAILED.
+    """
+    what = f"The record of this send could not be stored: {type(error).__name__}; the log of this time has the rest"
+    is_sent = outcome.status == Status.SENT and outcome.rendered is None
+    return Outcome(
+        id=outcome.id,
+        lease_token=outcome.lease_token,
+        status=Status.SENT if is_sent else Status.FAILED,
+        reason="" if is_sent else "internal_error",
+        message="" if is_sent else what,
+        is_ambiguous=outcome.is_ambiguous,
+        duration_ms=outcome.duration_ms,
+    )
+
+
+def storable(text: str, length: int) -> str:
+    """Return a far end's words as PostgreSQL takes them: no NUL, no half characters, cut to the column."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")[:length]

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from deliveries import kafka
 from deliveries.models import DeadLetter, Delivery, OutboxPosition
-from deliveries.outbox import Outbox
+from deliveries.outbox import Batch, Outbox
 from deliveries.workers.heartbeat import Heartbeat
 from notifyproj.embedded import Postgres
 from tests.lifecycle import body
@@ -230,6 +231,20 @@ def rows(server: Postgres, table: str = "notification_delivery") -> int:
         row = other.execute(f"SELECT count(*) FROM {table}").fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_partitions_go_on_when_the_batch_of_an_outage_went_to_another_consumer(topic: str) -> None:
+    kept, lost = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    consumer = kafka.consumer(group=django_settings.KAFKA_CONSUMER_GROUP, max_poll_records=10)
+    outbox = Outbox(consumer, topic=topic, heartbeat=Heartbeat("test"), stopping=threading.Event())
+    consumer.assign([kept, lost])
+    consumer.pause(kept, lost)
+    outbox._held = Batch({lost: [SimpleNamespace(offset=0, value=None)]})
+    outbox._failures = 1
+    outbox.on_partitions_revoked([lost])
+    outbox._turn()
+    assert consumer.paused() == set()
+    consumer.close()
 
 
 def test_the_command_stops_cleanly_and_says_where_it_cannot_connect(service_environment: dict[str, str]) -> None:

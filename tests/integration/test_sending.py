@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 
+from deliveries import channel_run, compose, lifecycle
 from deliveries.dispatch import Dispatcher
 from deliveries.models import Contact, Delivery, DeliveryAttempt, Tenant
-from deliveries.senders.base import Message, Receipt, Sender
+from deliveries.senders.base import Message, Receipt, Sender, SendError
 from deliveries.senders.email import EmailSender
 from deliveries.senders.ws import InboxSender
 from deliveries.workers.heartbeat import Heartbeat
@@ -276,3 +278,65 @@ def test_an_inbox_item_is_stored_before_it_is_pushed() -> None:
     with dispatching(ws=InboxSender(publish=publish)) as dispatcher:
         settle(dispatcher, channel="ws")
     assert seen == [("SENT", {"subject": "Hello", "text": "There", "action_url": ""})]
+
+
+class Refuser(Sender):
+    """A provider that answers one person in bytes that are no text, and takes everybody else's."""
+
+    capacity = 4
+
+    async def send(self, message: Message) -> Receipt:
+        if message.content.subject == "odd":
+            raise SendError("c" * 100, "refus\udce9 \x00" + "x" * 5000, provider="h" * 300, permanent=True)
+        return Receipt("p" * 300, "id\x00")
+
+
+def test_a_far_ends_odd_words_are_recorded_and_stop_nobody() -> None:
+    odd, plain = accept(incoming(content={"title": "odd", "body": "."}), incoming())
+    with dispatching(ws=Refuser()) as dispatcher:
+        settle(dispatcher, channel="ws")
+    assert Delivery.objects.get(id=odd).error_message.startswith("refus? \ufffdxxx")
+    assert (Delivery.objects.get(id=odd).status, Delivery.objects.get(id=plain).status) == ("FAILED", "SENT")
+
+
+def test_an_outcome_that_the_database_refuses_is_recorded_bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing today lets such a value through, so one is put into the message after rendering."""
+
+    def spoil(row: Any, *args: Any) -> Any:
+        message, version_id = compose.compose(row, *args)
+        if message.content.subject == "odd":
+            message = replace(message, content=replace(message.content, text="\x00"))
+        return message, version_id
+
+    async def publish(items: Any) -> None:
+        assert len(items) == 3
+
+    monkeypatch.setattr(channel_run, "compose", spoil)
+    odd, *others = accept(incoming(content={"title": "odd", "body": "."}), *(incoming() for _ in range(3)))
+    with dispatching(ws=InboxSender(publish=publish)) as dispatcher:
+        settle(dispatcher, channel="ws")
+    assert (Delivery.objects.get(id=odd).status, Delivery.objects.get(id=odd).reason) == ("FAILED", "internal_error")
+    assert Delivery.objects.filter(id__in=others, status="SENT").count() == 3
+
+
+def test_a_task_that_fails_goes_on_with_the_next_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that nobody foresaw costs the batch its record, which the lease settles; the channel lives."""
+    finish = lifecycle.finish
+    failures = iter([RuntimeError("nobody foresaw this")])
+
+    async def fail_once(connection: Any, **values: Any) -> set[int]:
+        for failure in failures:
+            raise failure
+        return await finish(connection, **values)
+
+    monkeypatch.setattr(lifecycle, "finish", fail_once)
+    [lost] = accept(incoming())
+    with dispatching(ws=Refuser()) as dispatcher:
+        dispatcher.look("ws")
+        wait_until(lambda: Delivery.objects.get(id=lost).status == "SENDING", "the first row is on its way")
+        [later] = accept(incoming())
+        wait_until(
+            lambda: dispatcher.look("ws") or Delivery.objects.get(id=later).status == "SENT", "the next row is sent"
+        )
+        assert dispatcher.runs["ws"].rows_in_hand() == 0
+    assert Delivery.objects.get(id=lost).status == "SENDING"
