@@ -10,12 +10,15 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from deliveries.lifecycle.lanes import HOLD_OF_CHANNEL
+
 # A replay without a pace leaves the pace that its lane has; the lanes that jobs come in by are never given one here.
-REPLAY_LANES = """
-INSERT INTO deliveries_lane (tenant_id, channel, priority, source, pace_per_minute, tokens, paused_by, pause_reason)
-SELECT made.tenant_id, made.channel, made.priority, %(source)s, %(pace)s::int, 0, '', ''
+REPLAY_LANES = f"""
+INSERT INTO deliveries_lane (tenant_id, channel, priority, source, pace_per_minute, tokens, paused_at, paused_by, pause_reason)
+SELECT made.tenant_id, made.channel, made.priority, %(source)s, %(pace)s::int, 0,
+    hold.paused_at, coalesce(hold.paused_by, ''), coalesce(hold.pause_reason, '')
 FROM (SELECT DISTINCT tenant_id, channel, priority FROM notification_delivery
-      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL) made
+      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL) made {HOLD_OF_CHANNEL}
 ORDER BY made.tenant_id, made.channel, made.priority
 ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute = excluded.pace_per_minute
     WHERE excluded.source <> '' AND excluded.pace_per_minute IS NOT NULL

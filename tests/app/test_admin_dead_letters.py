@@ -159,6 +159,17 @@ def test_ten_first_leave_the_speed_of_all_as_it_is(admin_client: Client, tenant:
     assert Lane.objects.exclude(source="").get().pace_per_minute == 200
 
 
+def test_what_is_retried_on_a_held_channel_waits(admin_client: Client, tenant: Tenant) -> None:
+    fail(tenant)
+    admin_client.post(
+        reverse("admin:deliveries_lane_hold"), {"channel": "email", "do": "hold", "reason": "maintenance"}
+    )
+
+    admin_client.post(reverse(RETRY), GROUP)
+
+    assert Lane.objects.exclude(source="").get().pause_reason == "maintenance"
+
+
 @pytest.mark.parametrize("pace", ["", "0", "-5", "1e3", "abc", "1000001"])
 def test_a_speed_that_is_none_retries_nothing(admin_client: Client, tenant: Tenant, pace: str) -> None:
     fail(tenant)

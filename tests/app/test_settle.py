@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deliveries import lifecycle
-from deliveries.models import DeadLetter, Delivery, DeliveryAttempt, Lane
+from deliveries.models import DeadLetter, Delivery, DeliveryAttempt, Lane, Tenant
 from tests.lifecycle import accept, claim, failed, finish, incoming, send_all, sent, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -160,6 +160,33 @@ def test_a_replay_changes_no_speed_that_was_set() -> None:
     lifecycle.replay(delivery_ids=ids[1:], by="ana", source="retry:x")
     lifecycle.replay(delivery_ids=ids, by="ana", pace_per_minute=5)
     assert dict(Lane.objects.values_list("source", "pace_per_minute")) == {"": 60, "retry:x": 200}
+
+
+def test_a_lane_made_while_its_channel_is_held_is_held_too() -> None:
+    ids = accept(incoming())
+    send_all()
+    lifecycle.lane_pause(lane_ids=[Lane.objects.get().id], by="ana", reason="maintenance")
+    lifecycle.replay(delivery_ids=ids, by="ben", source="retry:x")
+    home = Tenant.objects.get().slug
+    Tenant.objects.create(slug="other", name="Other")
+    accept(incoming(tenant_id="other"), incoming(channel="email"))
+    held = Lane.objects.filter(paused_at__isnull=False)
+    assert set(held.values_list("tenant__slug", "channel", "source", "paused_by", "pause_reason")) == {
+        (tenant, "ws", source, "ana", "maintenance")
+        for tenant, source in ((home, ""), (home, "retry:x"), ("other", ""))
+    }
+    assert claim() == []
+    assert len(claim("email")) == 1
+
+
+def test_a_lane_made_while_only_some_of_its_channel_is_held_runs() -> None:
+    ids = accept(incoming(), incoming(meta={"priority": "high"}))
+    send_all()
+    some = Lane.objects.order_by("id").first()
+    assert some is not None
+    lifecycle.lane_pause(lane_ids=[some.id], by="ana", reason="maintenance")
+    lifecycle.replay(delivery_ids=ids, by="ben", source="retry:x")
+    assert not Lane.objects.filter(source="retry:x", paused_at__isnull=False).exists()
 
 
 def test_cancel_takes_waiting_rows_of_its_tenant_only() -> None:
