@@ -148,7 +148,7 @@ class Outbox(ConsumerRebalanceListener):  # type: ignore[misc]
             connection.close()
             first_line = next(iter(str(error).splitlines()), type(error).__name__)
             away = "Kafka" if isinstance(error, KafkaError) else "database"
-            log.warning(f"{away} away, holding the batch", failures=self._failures, error=first_line)
+            log.warning("server away, holding the batch", server=away, failures=self._failures, error=first_line)
             return
         self._held = None
         self._go_on()
