@@ -56,14 +56,6 @@ DISMISS = f"""
 UPDATE deliveries_deadletter letter SET state = 'dismissed', note = %(note)s, settled_by = %(by)s, settled_at = statement_timestamp()
 WHERE {OPEN_IN_GROUP}
 """
-PROGRESS = f"""
-SELECT (SELECT count(*) FROM deliveries_deadletter letter WHERE letter.state = 'retrying' AND {IN_GROUP}),
-    (SELECT count(*) FROM deliveries_lane lane JOIN notification_delivery delivery
-        ON delivery.channel = lane.channel AND delivery.lane_id = lane.id AND delivery.next_attempt_at IS NOT NULL
-        AND delivery.lease_expires_at IS NULL
-     WHERE lane.source = %(source)s AND lane.channel = %(channel)s
-        AND (%(tenants)s::bigint[] IS NULL OR lane.tenant_id = ANY (%(tenants)s)))
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +112,6 @@ class Retried:
     too_late: int
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """`moved`: dead letters of the group that were retried. `waiting`: of the retries in its lanes, those still to be
-    sent."""
-
-    moved: int
-    waiting: int
-
-
 class CannotRetryError(Exception):
     """The group holds records that could not be read: there is no message to send."""
 
@@ -156,13 +139,6 @@ def too_late(*, group: GroupKey) -> int:
     with connection.cursor() as cursor:
         cursor.execute(COUNT_TOO_LATE, group.parameters())
         return int(cursor.fetchone()[0])
-
-
-def progress(*, group: GroupKey) -> Progress:
-    """Return how far the retries of a group are. Counted from rows, so it survives a reload and a restart."""
-    with connection.cursor() as cursor:
-        cursor.execute(PROGRESS, {**group.parameters(), "source": group.lane_source})
-        return Progress(*cursor.fetchone())
 
 
 def retry(*, group: GroupKey, limit: int | None = None, pace_per_minute: int | None = None, by: str) -> Retried:
