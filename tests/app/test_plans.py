@@ -1,0 +1,66 @@
+"""Claim, start and finish on a table whose statistics are of its empty days: the first minutes of every installation.
+
+The planner then believes that a tenant has a handful of rows. What is held here is how many blocks a step reads, not how long it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+from django.db import connection
+
+from deliveries import lifecycle
+from deliveries.lifecycle import ClaimedRow
+from tests.lifecycle import accept, incoming, on_connection, sent
+
+T = TypeVar("T")
+WAITING = 2000
+CLAIMED = 500
+MOST_BLOCKS_A_ROW = 100
+
+BLOCKS = """
+SELECT sum(pg_stat_get_xact_blocks_fetched(part.id)) FROM (
+    SELECT 'notification_delivery'::regclass AS id
+    UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = 'notification_delivery'::regclass) part
+"""
+
+
+@pytest.fixture
+def claimed(transactional_db: None) -> list[ClaimedRow]:
+    """Claim from a table that was analyzed when it was empty."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE notification_delivery")
+    accept(*(incoming() for _ in range(WAITING)))
+    rows, blocks = with_blocks(lambda c: lifecycle.claim(c, channel="ws", limit=CLAIMED, lease_seconds=90))
+    assert len(rows) == CLAIMED
+    assert blocks < CLAIMED * MOST_BLOCKS_A_ROW
+    return rows
+
+
+def test_a_claim_reads_few_blocks(claimed: list[ClaimedRow]) -> None:
+    assert len({row.id for row in claimed}) == CLAIMED
+
+
+def test_a_start_and_a_finish_read_few_blocks(claimed: list[ClaimedRow]) -> None:
+    started, blocks = with_blocks(lambda c: lifecycle.start(c, rows=claimed, deadline_seconds=20, only_to=None))
+    assert len(started) == CLAIMED
+    assert blocks < CLAIMED * MOST_BLOCKS_A_ROW
+    finished, blocks = with_blocks(lambda c: lifecycle.finish(c, outcomes=[sent(row) for row in claimed]))
+    assert len(finished) == CLAIMED
+    assert blocks < CLAIMED * MOST_BLOCKS_A_ROW
+
+
+def with_blocks(work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> tuple[T, int]:
+    """Do database work; return its result and how many blocks of the table and its indexes it read."""
+
+    async def counted(connection: psycopg.AsyncConnection[Any]) -> tuple[T, int]:
+        async with connection.transaction():
+            result = await work(connection)
+            row = await (await connection.execute(BLOCKS)).fetchone()
+            assert row is not None
+            return result, int(row[0])
+
+    return on_connection(counted)
