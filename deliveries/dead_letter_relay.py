@@ -11,10 +11,8 @@ import base64
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-import orjson
 import structlog
 from django.conf import settings
 from django.db import connection
@@ -23,14 +21,17 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from deliveries import kafka
-from deliveries.channels import Priority
-from deliveries.models import DeadLetter, Delivery
+from deliveries.json_text import json_bytes
+from deliveries.models import DeadLetter
+from deliveries.original_job import job_of, timestamp
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
 ACK_SECONDS = 15.0
 RELAY_LOCK = 0x646C71
+#: What a broker and a producer take unless they are told otherwise is 1 MiB, with key and frame.
+LARGEST_RECORD_BYTES: Final = 1_000_000
 ENTRANCE = re.compile(r"kafka:(?P<topic>[^/]+)/(?P<partition>\d+)@(?P<offset>\d+)")
 
 
@@ -84,7 +85,7 @@ class Relay:
         try:
             producer = self._connected()
             futures = [
-                (row.pk, producer.send(settings.KAFKA_DLQ_TOPIC, value=record_of(row), key=key_of(row)))
+                (row.pk, producer.send(settings.KAFKA_DLQ_TOPIC, value=_writable_record_of(row), key=key_of(row)))
                 for row in batch
             ]
             producer.flush(timeout=ACK_SECONDS)
@@ -118,48 +119,36 @@ def record_of(row: DeadLetter) -> bytes:
     """Return the DLQ record: keys exactly as in contracts, section 1, then `reason` and `source`."""
     common = {"error_message": row.error_message, "failed_at": timestamp(row.failed_at), "reason": row.reason}
     if row.delivery is not None:
-        return orjson.dumps({"job": job_of(row.delivery), **common, "source": _source_of(row.delivery.entrance)})
+        return json_bytes({"job": job_of(row.delivery), **common, "source": _source_of(row.delivery.entrance)})
     raw = bytes(row.raw or b"")
     source = {"topic": row.topic, "partition": row.partition, "offset": row.offset} if row.topic else None
     try:
-        return orjson.dumps({"raw_value": raw.decode(), **common, "source": source})
+        return json_bytes({"raw_value": raw.decode(), **common, "source": source})
     except UnicodeDecodeError:
         # The text shows what can be shown; the bytes are there whole for whoever has to read them.
         value = {"raw_value": raw.decode(errors="replace"), **common, "source": source}
-        return orjson.dumps(value | {"raw_value_base64": base64.b64encode(raw).decode()})
+        return json_bytes(value | {"raw_value_base64": base64.b64encode(raw).decode()})
 
 
-def job_of(delivery: Delivery) -> dict[str, Any]:
-    """Return the job that a row came from, with the keys of the contract (section 1); extensions only where they were
-    given."""
-    job: dict[str, Any] = {
-        "job_id": str(delivery.job_id),
-        "user_id": str(delivery.user_id),
-        "channel": delivery.channel,
-        "template_code": delivery.template_code or None,
-        "locale": delivery.locale or None,
-        "data": delivery.data,
-        "meta": {
-            "event_type": delivery.meta.get("event_type") or None,
-            "event_id": delivery.meta.get("event_id") or None,
-            "campaign_id": delivery.meta.get("campaign_id") or None,
-            "priority": Priority(delivery.priority).name.lower(),
-        },
-        "created_at": timestamp(delivery.created_at),
-        "send_after": timestamp(delivery.send_after),
-        "expires_at": timestamp(delivery.expires_at),
-        "tenant_id": delivery.tenant.slug,
-    }
-    if delivery.category:
-        job["category"] = delivery.category
-    if delivery.content is not None:
-        job["content"] = delivery.content
-    return job
+def _writable_record_of(row: DeadLetter) -> bytes:
+    """Return the record; of a row that makes none, one that names the job and says why, so that the rows behind it get out."""
+    try:
+        record = record_of(row)
+        if len(record) > LARGEST_RECORD_BYTES:
+            raise ValueError(f"its {len(record):,} bytes are larger than a record may be")
+    except Exception as error:  # whatever is wrong with one row's values is wrong at every try
+        log.exception("dead letter not written whole", dead_letter=row.pk, delivery=row.delivery_id)
+        return _stub_of(row, f"{type(error).__name__}: {error}")
+    return record
 
 
-def timestamp(at: datetime | None) -> str | None:
-    """Return a time as the contracts write it: UTC, ending in Z."""
-    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def _stub_of(row: DeadLetter, why: str) -> bytes:
+    one = row.delivery
+    job = None if one is None else {"job_id": str(one.job_id), "user_id": str(one.user_id), "channel": one.channel}
+    message = f"{row.error_message[:1000]} (the rest of the job cannot be written: {why[:1000]})"
+    return json_bytes(
+        {"job": job, "error_message": message, "failed_at": timestamp(row.failed_at), "reason": row.reason}
+    )
 
 
 def _source_of(entrance: str) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from deliveries import dead_letter_relay, kafka
 from deliveries.database import connection_parameters
 from deliveries.dead_letter_relay import RELAY_LOCK, Relay, record_of
 from deliveries.jobs import parse_job
-from deliveries.models import DeadLetter
+from deliveries.models import DeadLetter, Delivery
 from notifyproj.embedded.process import free_port
 from tests.factories import DeliveryFactory
 
@@ -109,6 +109,36 @@ def test_a_job_in_a_dead_letter_can_be_handed_in_again(relay: Relay) -> None:
         delivery.job_id, delivery.user_id, delivery.data, delivery.content,
     )  # fmt: skip
     assert (job.tenant, job.category, job.locale) == (delivery.tenant.slug, "news", "pt-BR")
+
+
+def test_a_number_that_jsonb_gives_back_as_a_long_integer_goes_out_and_can_be_handed_in_again(relay: Relay) -> None:
+    failed(data={"x": 1e30, "list": [1e19, 1e300]})
+    assert relay.run() == 1
+    record = json.loads(record_of(DeadLetter.objects.get()))
+    assert parse_job(orjson.dumps(record["job"]), now=timezone.now()).data == {"x": 1e30, "list": [1e19, 1e300]}
+
+
+def test_a_row_that_cannot_be_written_goes_out_without_its_job_and_holds_up_nobody(
+    relay: Relay, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, sound = failed().delivery, failed().delivery
+    assert broken is not None
+    assert sound is not None
+    Delivery.objects.filter(pk=broken.pk).update(meta=[])
+    assert relay.run() == 2
+    records = {record.key.decode(): json.loads(record.value) for record in read(settings.KAFKA_DLQ_TOPIC, 2)}
+    assert records[str(sound.user_id)]["job"]["job_id"] == str(sound.job_id)
+    stub = records[str(broken.user_id)]
+    assert stub["job"] == {"job_id": str(broken.job_id), "user_id": str(broken.user_id), "channel": broken.channel}
+    assert stub["error_message"].startswith("User has no email (the rest of the job cannot be written: ")
+    assert "dead letter not written whole" in caplog.text
+
+
+def test_a_job_larger_than_a_record_may_be_goes_out_without_its_data(relay: Relay, settings: Any) -> None:
+    failed(data={"a": "x" * 1_100_000})
+    assert relay.run() == 1
+    [record] = read(settings.KAFKA_DLQ_TOPIC, 1)
+    assert "larger than a record may be" in json.loads(record.value)["error_message"]
 
 
 def test_bytes_that_are_no_text_are_kept_whole(relay: Relay) -> None:
