@@ -69,4 +69,4 @@ def enqueue(name: str) -> None:
     ACTORS[name].send()
 
 
-hints.connect(enqueue)
+hints.connect(enqueue, names=ACTORS)

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from deliveries import hints, lifecycle
+from deliveries.ingest import refusal_of
 from deliveries.models import DeadLetter
 
 CHUNK = 500
@@ -38,6 +39,7 @@ FROM deliveries_deadletter letter
 WHERE letter.state = %(state)s AND (%(kind)s::text IS NULL OR letter.kind = %(kind)s) AND {IN_TENANTS}
 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 7 DESC LIMIT %(most)s
 """
+COUNT_OPEN = f"SELECT count(*) FROM deliveries_deadletter letter WHERE {OPEN_IN_GROUP}"
 COUNT_TOO_LATE = f"""
 SELECT count(*) FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
 WHERE {OPEN_IN_GROUP} AND {TOO_LATE}
@@ -113,7 +115,7 @@ class Retried:
 
 
 class CannotRetryError(Exception):
-    """The group holds records that could not be read: there is no message to send."""
+    """Nothing of the group can be sent: its records could not be read, or its channel has no sender now."""
 
 
 def groups(*, tenant_ids: Sequence[int] | None, state: str = State.OPEN, kind: str | None = None) -> list[Group]:
@@ -136,20 +138,23 @@ def groups(*, tenant_ids: Sequence[int] | None, state: str = State.OPEN, kind: s
 
 def too_late(*, group: GroupKey) -> int:
     """Return how many open dead letters of a group could not be sent any more, since their expiry has passed."""
-    with connection.cursor() as cursor:
-        cursor.execute(COUNT_TOO_LATE, group.parameters())
-        return int(cursor.fetchone()[0])
+    return _count(COUNT_TOO_LATE, group)
 
 
 def retry(*, group: GroupKey, limit: int | None = None, pace_per_minute: int | None = None, by: str) -> Retried:
     """Send the open dead letters of a group again, the oldest first, at most `limit` of them.
 
     In chunks, each a transaction of its own: a dead letter is taken once however often the button is pressed, and
-    what a crash leaves stays open. `pace_per_minute` slows the group's lane; None lets it go as fast as the channel
-    does. Raises: CannotRetryError.
+    what a crash leaves stays open. `pace_per_minute` sets the speed of the group's lane; None leaves the one
+    it has, at first that of the channel. Raises: CannotRetryError, which says how many stay open where the channel has
+    no sender now.
     """
     if not group.can_retry:
         raise CannotRetryError("Records that could not be read hold no message to send; they can only be dismissed.")
+    _reason, refusal = refusal_of(group.channel)
+    if refusal:
+        stay = _count(COUNT_OPEN, group)
+        raise CannotRetryError(f"{refusal}. {stay:,} {'stays' if stay == 1 else 'stay'} open.")
     moved, after = 0, 0
     while limit is None or moved < limit:
         size = CHUNK if limit is None else min(CHUNK, limit - moved)
@@ -170,6 +175,12 @@ def dismiss(*, group: GroupKey, note: str, by: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(DISMISS, {**group.parameters(), "note": note, "by": by[:150]})
         return int(cursor.rowcount)
+
+
+def _count(statement: str, group: GroupKey) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, group.parameters())
+        return int(cursor.fetchone()[0])
 
 
 def _take(group: GroupKey, *, after: int, limit: int) -> list[tuple[int, int]]:

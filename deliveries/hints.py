@@ -19,26 +19,38 @@ TIMEOUT_SECONDS = 2.0
 
 _client: redis.Redis | None = None
 _enqueue: Callable[[str], None] | None = None
+_names: frozenset[str] = frozenset()
 
 
-def connect(enqueue: Callable[[str], None]) -> None:
-    """Set how a hint reaches the senders: `enqueue(channel)` puts one message on the broker. The actors' module calls it once."""
-    global _enqueue
-    _enqueue = enqueue
+def connect(enqueue: Callable[[str], None], *, names: Iterable[str]) -> None:
+    """Set how a hint reaches the senders: `enqueue(name)` puts one message on the broker, for one of `names`.
+
+    The actors' module calls it once.
+    """
+    global _enqueue, _names
+    _enqueue, _names = enqueue, frozenset(names)
 
 
 def hint(channels: Iterable[str]) -> None:
-    """Tell the senders to look at these channels, after the commit. Never raises: what cannot be given, the sweeper repeats."""
+    """Tell the senders to look at these channels, after the commit.
+
+    Never raises: what cannot be given, the sweeper repeats. A name without an actor is passed over.
+    """
     if _enqueue is None:
         raise RuntimeError("deliveries.actors is not imported, so nobody can take a hint")
+    wanted = sorted(set(channels))
+    if unknown := [channel for channel in wanted if channel not in _names]:
+        log.warning(
+            "no actor for a hint", channels=unknown, help="rows of a channel that does not exist wait for nobody"
+        )
     try:
-        for channel in channels:
-            if redis_client().set(_key(channel), "1", nx=True, ex=KEY_SECONDS):
+        for channel in wanted:
+            if channel in _names and redis_client().set(_key(channel), "1", nx=True, ex=KEY_SECONDS):
                 _enqueue(channel)
     except (redis.RedisError, ConnectionError) as error:
         log.warning(
             "hint not given",
-            channels=sorted(set(channels)),
+            channels=wanted,
             error=str(error),
             help="check REDIS_URL; the sweeper repeats it",
         )

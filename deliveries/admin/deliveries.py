@@ -11,7 +11,6 @@ from django.db.models import QuerySet
 from django.db.models.fields.json import KT
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -23,6 +22,7 @@ from deliveries.admin.paging import KeysetAdmin
 from deliveries.admin.people import contacts_of, deliveries_about
 from deliveries.channels import Channel, Status
 from deliveries.hints import hint
+from deliveries.ingest import refusal_of
 from deliveries.models import Delivery
 from deliveries.reasons import describe
 
@@ -159,8 +159,7 @@ class DeliveryAdmin(KeysetAdmin):
             if made:
                 audit(request, [row], f"Sent again as job {made[row.pk]}.")
         if not made:
-            why = "its time is over" if row.expires_at and row.expires_at <= timezone.now() else "it is not finished"
-            say(request, f"Not sent again: {why}.", bad=True)
+            say(request, f"Not sent again: {_why_not_again(row)}.", bad=True)
             return HttpResponseRedirect(_url(pk))
         hint([row.channel])
         new = Delivery.objects.only("pk").get(tenant_id=row.tenant_id, job_id=made[row.pk])
@@ -218,6 +217,13 @@ class DeliveryAdmin(KeysetAdmin):
         if row is None:
             raise Http404("There is no such delivery.")
         return row
+
+
+def _why_not_again(row: Delivery) -> str:
+    _reason, refusal = refusal_of(row.channel)
+    if not row.is_terminal:
+        return "it is not finished"
+    return refusal or "its time is over"
 
 
 def _url(pk: int) -> str:

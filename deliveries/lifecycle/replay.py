@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from deliveries.lifecycle.lanes import HOLD_OF_CHANNEL
@@ -18,7 +19,7 @@ INSERT INTO deliveries_lane (tenant_id, channel, priority, source, pace_per_minu
 SELECT made.tenant_id, made.channel, made.priority, %(source)s, %(pace)s::int, 0,
     hold.paused_at, coalesce(hold.paused_by, ''), coalesce(hold.pause_reason, '')
 FROM (SELECT DISTINCT tenant_id, channel, priority FROM notification_delivery
-      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL) made {HOLD_OF_CHANNEL}
+      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL AND channel = ANY (%(channels)s)) made {HOLD_OF_CHANNEL}
 ORDER BY made.tenant_id, made.channel, made.priority
 ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute = excluded.pace_per_minute
     WHERE excluded.source <> '' AND excluded.pace_per_minute IS NOT NULL
@@ -34,7 +35,7 @@ SELECT d.tenant_id, gen_random_uuid(), d.user_id, d.channel, d.priority, l.id, d
 FROM notification_delivery d
 JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (d.tenant_id, d.channel, d.priority, %(source)s)
 WHERE d.id = ANY (%(ids)s) AND d.status IN ('SENT', 'FAILED', 'EXPIRED', 'SUPPRESSED', 'CANCELLED')
-    AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
+    AND d.channel = ANY (%(channels)s) AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
 ORDER BY d.id
 RETURNING replay_of_id, job_id
 """
@@ -57,8 +58,8 @@ def replay(
 ) -> dict[int, UUID]:
     """Make a new delivery of each finished one and return the new job ids by old delivery id. One transaction.
 
-    The old row keeps its status; the new one has its own job_id (so its own Message-ID) and `replay_of`. Rows that are still
-    open or whose expiry has passed are left out. `source` names the lane,
+    The old row keeps its status; the new one has its own job_id (so its own Message-ID) and `replay_of`. Left out are rows that are
+    still open, whose expiry has passed, or whose channel has no sender now: they would wait for ever. `source` names the lane,
     `pace_per_minute` sets its speed (only with a source of its own; None leaves the speed that it has).
 
     Not idempotent: the caller makes sure, by a conditional update in the same transaction, that one click is one replay.
@@ -68,6 +69,7 @@ def replay(
         "by": by[:150],
         "source": source,
         "pace": pace_per_minute if source else None,
+        "channels": list(settings.CHANNEL_SENDERS),
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(REPLAY_LANES, values)

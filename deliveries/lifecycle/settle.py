@@ -1,4 +1,5 @@
-"""Settle: what the sweeper finds. Rows past their expiry, leases whose process died, rows of cancelled lanes, channels with work to do.
+"""Settle: what the sweeper finds. Rows past their expiry, leases whose process died, rows of cancelled lanes and of
+channels that lost their sender, channels with work to do.
 
 Any number of sweepers may run: each statement skips what another holds. Every call settles at most one chunk of each kind.
 """
@@ -70,6 +71,24 @@ FROM done WHERE status = 'FAILED'
 """
 UNKNOWN_MESSAGE = "The sending process stopped before the outcome was recorded: it may have been sent"
 
+# Due rows of channels that CHANNEL_SENDERS names no longer: nobody would ever claim them. What is not due yet may see a sender again.
+UNAVAILABLE = """
+WITH waiting AS (
+    SELECT w.id FROM deliveries_lane l CROSS JOIN LATERAL (
+        SELECT id FROM notification_delivery
+        WHERE channel = l.channel AND lane_id = l.id AND lease_expires_at IS NULL AND next_attempt_at <= statement_timestamp()
+        ORDER BY next_attempt_at, id LIMIT %(chunk)s FOR NO KEY UPDATE SKIP LOCKED) w
+    WHERE l.channel = ANY (%(channels)s) AND l.paused_at IS NULL AND l.cancelled_at IS NULL LIMIT %(chunk)s
+), done AS (
+    UPDATE notification_delivery d SET status = 'FAILED', reason = 'channel_unavailable', finished_at = statement_timestamp(),
+        next_attempt_at = NULL, error_message = 'The channel ' || d.channel || ' has no provider here any more; name one in CHANNEL_SENDERS'
+    FROM waiting WHERE d.id = waiting.id AND d.status IN ('PENDING', 'RETRYING')
+    RETURNING d.id, d.tenant_id, d.reason, d.error_message, d.channel, d.template_code, d.finished_at
+)
+INSERT INTO deliveries_deadletter (kind, delivery_id, tenant_id, reason, error_message, channel, template_code, failed_at)
+SELECT 'failed', id, tenant_id, reason, error_message, channel, template_code, finished_at FROM done
+"""
+
 DUE_CHANNELS = """
 WITH RECURSIVE heads (channel, lane_id) AS (
     (SELECT channel, lane_id FROM notification_delivery WHERE lease_expires_at IS NULL AND next_attempt_at IS NOT NULL
@@ -102,13 +121,15 @@ class Swept:
     returned: int = 0
     retried: int = 0
     failed: int = 0
+    unavailable: int = 0
     due_channels: list[str] = field(default_factory=list)
     has_suspects: bool = False
 
     @property
     def is_full(self) -> bool:
         """Say whether some kind filled its chunk, so that more of it may be there."""
-        return max(self.expired, self.cancelled, self.returned + self.retried + self.failed) >= CHUNK
+        ended_leases = self.returned + self.retried + self.failed
+        return max(self.expired, self.cancelled, self.unavailable, ended_leases) >= CHUNK
 
 
 def sweep() -> Swept:
@@ -122,7 +143,12 @@ def sweep() -> Swept:
     _settle_dead_leases(swept)
     with connection.cursor() as cursor:
         cursor.execute(DUE_CHANNELS)
-        swept.due_channels = [channel for (channel,) in cursor.fetchall()]
+        due = [channel for (channel,) in cursor.fetchall()]
+        swept.due_channels = [channel for channel in due if channel in settings.CHANNEL_SENDERS]
+        without_sender = [channel for channel in due if channel not in settings.CHANNEL_SENDERS]
+        if without_sender:
+            cursor.execute(UNAVAILABLE, {"channels": without_sender, "chunk": CHUNK})
+            swept.unavailable = cursor.rowcount
         cursor.execute(SUSPECTS_DUE)
         swept.has_suspects = cursor.fetchone()[0]
     return swept

@@ -170,6 +170,21 @@ def test_what_is_retried_on_a_held_channel_waits(admin_client: Client, tenant: T
     assert Lane.objects.exclude(source="").get().pause_reason == "maintenance"
 
 
+@pytest.mark.parametrize(
+    ("channel", "why"), [("sms", "has no provider here"), ("fax", "There is no channel &#x27;fax&#x27;")]
+)
+def test_what_no_sender_would_take_stays_open_and_says_why(
+    admin_client: Client, tenant: Tenant, channel: str, why: str
+) -> None:
+    fail(tenant, 2, channel=channel)
+
+    page = admin_client.post(reverse(RETRY), {**GROUP, "channel": channel}, follow=True).content.decode()
+
+    assert why in page
+    assert "2 stay open" in page
+    assert DeadLetter.objects.filter(state="open").count() == 2
+
+
 @pytest.mark.parametrize("pace", ["", "0", "-5", "1e3", "abc", "1000001"])
 def test_a_speed_that_is_none_retries_nothing(admin_client: Client, tenant: Tenant, pace: str) -> None:
     fail(tenant)

@@ -253,6 +253,17 @@ def test_a_second_click_makes_no_second_copy(admin_client: Client, tenant: Tenan
     assert Delivery.objects.filter(replay_of=row).count() == 1
 
 
+def test_what_no_sender_would_take_is_not_sent_again(admin_client: Client, tenant: Tenant) -> None:
+    row = DeliveryFactory(tenant=tenant, failed=True, channel="sms")
+
+    answer = admin_client.post(
+        reverse("admin:deliveries_delivery_send_again", args=[row.pk]), {"copies": "0"}, follow=True
+    )
+
+    assert "Not sent again: The channel sms has no provider here" in answer.content.decode()
+    assert Delivery.objects.count() == 1
+
+
 def test_a_waiting_delivery_is_not_sent_again(admin_client: Client, tenant: Tenant) -> None:
     row = DeliveryFactory(tenant=tenant)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -150,6 +151,45 @@ def test_a_row_whose_time_is_over_is_not_replayed() -> None:
     send_all()
     Delivery.objects.update(expires_at=datetime.now(UTC) + PAST)
     assert lifecycle.replay(delivery_ids=ids, by="ana") == {}
+
+
+def test_what_no_sender_would_take_is_not_replayed(settings: object) -> None:
+    ids = accept(incoming())
+    send_all()
+    settings.CHANNEL_SENDERS = {"email": "null"}  # type: ignore[attr-defined]
+    assert lifecycle.replay(delivery_ids=ids, by="ana", source="retry:x") == {}
+    assert not Lane.objects.filter(source="retry:x").exists()
+
+
+def test_rows_of_a_channel_that_lost_its_sender_fail_once_they_are_due(
+    settings: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["deliveries.lifecycle.settle"], "CHUNK", 2)
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    gone = accept(*(incoming() for _ in range(3)))
+    [kept, parked] = accept(incoming(channel="email"), incoming(send_after=later))
+    settings.CHANNEL_SENDERS = {"email": "null"}  # type: ignore[attr-defined]
+    first = lifecycle.sweep()
+    assert (first.unavailable, first.is_full, first.due_channels) == (2, True, ["email"])
+    assert lifecycle.sweep().unavailable == 1
+    assert lifecycle.sweep().unavailable == 0
+    rows = {row.id: row for row in Delivery.objects.all()}
+    assert {(rows[id].status, rows[id].reason, rows[id].attempts) for id in gone} == {
+        ("FAILED", "channel_unavailable", 0)
+    }
+    assert (rows[kept].status, rows[parked].status) == ("PENDING", "PENDING")
+    assert set(DeadLetter.objects.values_list("delivery_id", "reason", "channel")) == {
+        (id, "channel_unavailable", "ws") for id in gone
+    }
+
+
+def test_a_row_under_lease_keeps_its_channel_s_outcome(settings: object) -> None:
+    accept(incoming())
+    [row] = claim()
+    settings.CHANNEL_SENDERS = {"email": "null"}  # type: ignore[attr-defined]
+    assert lifecycle.sweep().unavailable == 0
+    start([row])
+    assert finish(sent(row)) == {row.id}
 
 
 def test_a_replay_changes_no_speed_that_was_set() -> None:
