@@ -26,15 +26,10 @@ from tests.waiting import eventually
 
 OPEN = "count(*) FILTER (WHERE status NOT IN ('SENT', 'FAILED', 'EXPIRED', 'SUPPRESSED', 'CANCELLED'))"
 
-# Everything that takes half a minute in production takes a few seconds here; the order of the three limits is the same.
-QUICK = {
-    "SEND_DEADLINE_SECONDS": "3",
-    "SHUTDOWN_GRACE_SECONDS": "6",
-    "LEASE_SECONDS": "8",
-    "RETRY_DELAYS_SECONDS": "0.2,0.5",
-    "SWEEP_INTERVAL_SECONDS": "0.5",
-    "HEARTBEAT_INTERVAL_SECONDS": "1",
-}
+SOON = {"RETRY_DELAYS_SECONDS": "0.2,0.5", "SWEEP_INTERVAL_SECONDS": "0.5", "HEARTBEAT_INTERVAL_SECONDS": "1"}
+# For faults that wait for leases to end; the order of the three limits is production's. The others keep its limits, because on a
+# busy machine a short deadline makes a mail's outcome unknown that was only slow.
+SHORT_LEASES = {"SEND_DEADLINE_SECONDS": "3", "SHUTDOWN_GRACE_SECONDS": "6", "LEASE_SECONDS": "8"}
 # Tansu makes a new member wait for half the session time-out; Apache Kafka allows no shorter session than six seconds.
 SESSION_SECONDS = {"tansu": "3", "apache": "6"}
 
@@ -52,7 +47,7 @@ class Scenario:
             folder,
             {
                 **os.environ,
-                **QUICK,
+                **SOON,
                 **self.topics,
                 "DJANGO_SETTINGS_MODULE": "notifyproj.settings",
                 "DATABASE_URL": database_url,

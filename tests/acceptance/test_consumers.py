@@ -6,12 +6,16 @@ import itertools
 import random
 from dataclasses import replace
 
+import pytest
+
 from tests.acceptance.conftest import MakeScenario
 from tests.acceptance.evidence import PARTITIONS
 from tests.acceptance.ledger import Fate, Letter, job
 from tests.acceptance.people import people
 from tests.acceptance.sizes import WAIT_SECONDS, sized
 from tests.acceptance.system import Role
+
+pytestmark = pytest.mark.kafka
 
 
 @sized("jobs, kills", small=(300, 3), full=(5000, 50))

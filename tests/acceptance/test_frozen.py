@@ -8,7 +8,7 @@ from deliveries.lifecycle.claim import CLAIM_LOCK, TAKE_TURN
 from tests.acceptance.conftest import MakeScenario
 from tests.acceptance.ledger import job
 from tests.acceptance.people import people
-from tests.acceptance.scenario import Scenario
+from tests.acceptance.scenario import SHORT_LEASES, Scenario
 from tests.acceptance.sizes import WAIT_SECONDS, sized
 from tests.acceptance.system import Process, Role
 from tests.waiting import eventually
@@ -16,7 +16,7 @@ from tests.waiting import eventually
 
 @sized("jobs", small=(40,), full=(400,))
 def test_a_sender_frozen_past_its_leases(make_scenario: MakeScenario, jobs: int) -> None:
-    scenario = make_scenario()
+    scenario = make_scenario(**SHORT_LEASES)
     those = people(jobs, manner="slow-1000ms-")
     scenario.introduce(those)
     scenario.start()

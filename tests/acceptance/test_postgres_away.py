@@ -6,6 +6,7 @@ from notifyproj.embedded import Postgres
 from tests.acceptance.conftest import MakeScenario, migrate
 from tests.acceptance.ledger import job
 from tests.acceptance.people import people
+from tests.acceptance.scenario import SHORT_LEASES
 from tests.acceptance.sizes import WAIT_SECONDS, sized
 
 MANNERS = ("", "slow-250ms-", "slow-500ms-")
@@ -16,7 +17,7 @@ def test_postgres_shut_down_immediately(
     make_scenario: MakeScenario, own_postgres: Postgres, shutdowns: int, jobs: int
 ) -> None:
     migrate(own_postgres.url)
-    scenario = make_scenario(database_url=own_postgres.url)
+    scenario = make_scenario(database_url=own_postgres.url, **SHORT_LEASES)
     those = [person for manner in MANNERS for person in people(shutdowns * jobs // len(MANNERS), manner=manner)]
     scenario.introduce(those)
     letters = [job(person) for person in those]

@@ -7,6 +7,7 @@ import itertools
 from tests.acceptance.conftest import MakeScenario
 from tests.acceptance.ledger import job
 from tests.acceptance.people import Person, people
+from tests.acceptance.scenario import SHORT_LEASES
 from tests.acceptance.sizes import WAIT_SECONDS, sized
 from tests.acceptance.system import Role
 
@@ -15,7 +16,7 @@ SLOW = ("slow-250ms-", "slow-500ms-", "slow-1000ms-", "slow-2000ms-")
 
 @sized("jobs, kills", small=(80, 3), full=(2000, 50))
 def test_senders_killed_while_the_far_end_is_slow(make_scenario: MakeScenario, jobs: int, kills: int) -> None:
-    scenario = make_scenario()
+    scenario = make_scenario(**SHORT_LEASES)
     those: list[Person] = [person for manner in SLOW for person in people(jobs // len(SLOW), manner=manner)]
     scenario.introduce(those)
     scenario.start(senders=0)
