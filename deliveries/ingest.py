@@ -20,7 +20,7 @@ from deliveries.models import Tenant
 
 RECEIPT = """
 INSERT INTO deliveries_receipt (tenant_id, entrance, hour, accepted, duplicates, conflicts)
-VALUES (%s, %s, date_trunc('hour', statement_timestamp()), %s, %s, %s)
+VALUES (%s, %s, date_trunc('hour', transaction_timestamp()), %s, %s, %s)
 ON CONFLICT (tenant_id, entrance, hour) DO UPDATE SET accepted = deliveries_receipt.accepted + excluded.accepted,
     duplicates = deliveries_receipt.duplicates + excluded.duplicates, conflicts = deliveries_receipt.conflicts + excluded.conflicts
 """

@@ -121,6 +121,13 @@ def test_receipts_count_what_was_taken_apart_from_the_rows() -> None:
     assert (receipt.accepted, receipt.duplicates, receipt.conflicts) == (2, 1, 1)
 
 
+def test_rows_and_their_receipt_carry_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two times that lie on both sides of a full hour would show a day later as jobs without rows."""
+    monkeypatch.setattr(ingest, "RECEIPT", ingest.RECEIPT.replace("'hour'", "'microseconds'"))
+    ingest.ingest([incoming(), incoming()], entrance="test")
+    assert {row.accepted_at for row in Delivery.objects.all()} == {Receipt.objects.get().hour}
+
+
 def test_a_thousand_jobs_cost_as_many_statements_as_one() -> None:
     ingest.ingest([incoming()], entrance="test")
     with CaptureQueriesContext(connection) as one:
