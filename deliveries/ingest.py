@@ -57,7 +57,8 @@ def ingest(incoming: Sequence[Incoming], *, entrance: str) -> list[Verdict]:
 
     Idempotent by (tenant, job_id): a repeat is a duplicate, an altered repeat a conflict that leaves the first untouched.
     `entrance` names who counts the receipts (one writer each, so that no two wait for one row). A value that only Postgres refuses
-    rejects its own job alone. Raises: django.db.OperationalError when the database is away; then nothing is stored.
+    rejects its own job alone. Raises: django.db.OperationalError when the database is away, lifecycle.RowsMissingError when it made
+    no row of a job; then nothing is stored.
     """
     with transaction.atomic():
         tenants = _tenants(incoming)
@@ -165,12 +166,15 @@ def _store(rows: Sequence[tuple[int, lifecycle.NewRow]]) -> Iterator[tuple[int, 
 def _keep_receipts(
     entrance: str, rows: Sequence[tuple[int, lifecycle.NewRow]], verdicts: Sequence[Verdict | None]
 ) -> None:
-    """Count what this entrance took: what came in less what was turned away, apart from the rows, so that the balance can fail."""
+    """Count what this entrance took, so that the balance can fail: what came in less what was found there before or refused.
+
+    Never what the insert said that it stored, so a row that is lost is missed.
+    """
     tallies: dict[int, list[int]] = {}
     for position, row in rows:
         verdict = verdicts[position]
         tally = tallies.setdefault(row.tenant_id, [0, 0, 0])
-        kind = verdict.kind if verdict else "accepted"
+        kind = verdict.kind if verdict else ""
         tally[0] += kind not in ("duplicate", "conflict", "rejected")
         tally[1] += kind == "duplicate"
         tally[2] += kind == "conflict"

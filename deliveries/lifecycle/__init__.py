@@ -4,14 +4,15 @@
     claim.py    due rows → a lease               on an event loop's connection
     start.py    lease → SENDING, attempts + 1    on an event loop's connection
     finish.py   SENDING → what became of it      on an event loop's connection
-    settle.py   expired, abandoned, cancelled    on Django's connection, by the sweeper
+    settle.py   expired, abandoned, cancelled,
+                no sender any more               on Django's connection, by the sweeper
     lanes.py    pause, resume, cancel, pace      on Django's connection, by staff
     replay.py   replay and cancel single rows    on Django's connection, by staff
 
 Time is the database's (`statement_timestamp()`). No transaction stays open across a network call.
 """
 
-from deliveries.lifecycle.accept import Accepted, NewRow, accept
+from deliveries.lifecycle.accept import Accepted, NewRow, RowsMissingError, accept
 from deliveries.lifecycle.claim import ClaimedRow, claim, claim_suspects
 from deliveries.lifecycle.finish import Outcome, finish
 from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace
@@ -25,6 +26,7 @@ __all__ = [
     "NewRow",
     "Outcome",
     "Person",
+    "RowsMissingError",
     "Swept",
     "accept",
     "cancel",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -13,6 +14,7 @@ from django.db import DataError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from deliveries import ingest, lifecycle
+from deliveries.figures import balance
 from deliveries.models import DeadLetter, Delivery, Lane, Receipt, Tenant
 from tests.factories import ContactFactory
 from tests.lifecycle import incoming
@@ -126,6 +128,22 @@ def test_rows_and_their_receipt_carry_one_time(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(ingest, "RECEIPT", ingest.RECEIPT.replace("'hour'", "'microseconds'"))
     ingest.ingest([incoming(), incoming()], entrance="test")
     assert {row.accepted_at for row in Delivery.objects.all()} == {Receipt.objects.get().hour}
+
+
+def test_a_row_that_the_insert_leaves_out_fails_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["deliveries.lifecycle.accept"]
+    thinned = module.INSERT.replace("ORDER BY tenant_id, job_id, id) s", "ORDER BY tenant_id, job_id, id OFFSET 1) s")
+    monkeypatch.setattr(module, "INSERT", thinned)
+    with pytest.raises(lifecycle.RowsMissingError, match="1 of 3 rows"):
+        ingest.ingest([incoming() for _ in range(3)], entrance="test")
+    assert not Delivery.objects.exists()
+    assert not Receipt.objects.exists()
+
+
+def test_receipts_stand_when_rows_vanish() -> None:
+    ingest.ingest([incoming() for _ in range(3)], entrance="test")
+    Delivery.objects.filter(pk=Delivery.objects.earliest("pk").pk).delete()
+    assert balance(datetime.now(UTC)).unaccounted == 1
 
 
 def test_a_thousand_jobs_cost_as_many_statements_as_one() -> None:
