@@ -181,7 +181,7 @@ class DeliveryView(APIView):
 class ReplayView(APIView):
     """Send again."""
 
-    scope = ApiKey.Scope.DELIVERIES
+    scope = ApiKey.Scope.JOBS
     staff_model = Delivery
     staff_actions = {"POST": ("change",)}
 
@@ -189,7 +189,9 @@ class ReplayView(APIView):
         operation_id="deliveries_replay",
         tags=["deliveries"],
         summary="Send a finished delivery again",
-        description="Makes a new delivery with a job_id of its own. The person may get a second copy.",
+        description=(
+            "Makes a new delivery with a job_id of its own. The person may get a second copy. A key needs the scope `jobs`."
+        ),
         request=None,
         parameters=[TENANT_PARAMETER],
         responses={201: ReplayedSerializer, **errors(400, 404, 409)},
@@ -210,7 +212,7 @@ class ReplayView(APIView):
 class CancelView(APIView):
     """Cancel what waits."""
 
-    scope = ApiKey.Scope.DELIVERIES
+    scope = ApiKey.Scope.JOBS
     staff_model = Delivery
     staff_actions = {"POST": ("change",)}
 
@@ -218,7 +220,9 @@ class CancelView(APIView):
         operation_id="deliveries_cancel",
         tags=["deliveries"],
         summary="Cancel a delivery that waits",
-        description="Safe to repeat. What a sender holds at this moment cannot be taken back.",
+        description=(
+            "Safe to repeat. What a sender holds at this moment cannot be taken back. A key needs the scope `jobs`."
+        ),
         request=None,
         parameters=[TENANT_PARAMETER],
         responses={200: CancelledSerializer, **errors(400, 404, 409)},

@@ -238,6 +238,17 @@ class TestCancel:
         assert (answer.status, answer.body["code"], answer.body["status"]) == (409, "not_waiting", row.status)
 
 
+class TestKeys:
+    """What a key may do to deliveries, by its scopes and mode."""
+
+    @pytest.mark.parametrize(("action", "trait"), [("replay", {"failed": True}), ("cancel", {})])
+    def test_who_may_only_read_neither_sends_nor_cancels(self, action: str, trait: dict[str, bool]) -> None:
+        reader = ApiKeyFactory(scopes=["deliveries"])
+        path = f"deliveries/{DeliveryFactory(tenant=reader.tenant, **trait).job_id}/{action}/"
+        answer = Caller(reader).post(path)
+        assert (answer.status, answer.body["code"]) == (403, "scope_required")
+        assert Caller(ApiKeyFactory(tenant=reader.tenant, scopes=["jobs"])).post(path).status in (200, 201)
+
 class TestStaff:
     """A session, with Django's permissions and CSRF."""
 
