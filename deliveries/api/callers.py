@@ -17,10 +17,14 @@ Row = TypeVar("Row", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`tenant` is None for staff who did not narrow the request by `?tenant=`; they see every tenant."""
+    """`tenant` is None for staff who did not narrow the request by `?tenant=`; they see every tenant.
+
+    `is_test`: a test key, by which nothing reaches a provider.
+    """
 
     by: str
     tenant: Tenant | None
+    is_test: bool = False
 
     def visible(self, rows: QuerySet[Row]) -> QuerySet[Row]:
         """Narrow rows that have a `tenant` to those the caller may see."""
@@ -38,7 +42,7 @@ def caller_of(request: Request) -> Caller:
         tenant = request.auth.tenant
         if wanted is not None and wanted != tenant.slug:
             raise _unknown_tenant()
-        return Caller(f"key:{request.auth.prefix}", tenant)
+        return Caller(f"key:{request.auth.prefix}", tenant, is_test=request.auth.mode == ApiKey.Mode.TEST)
     if wanted is None:
         return Caller(request.user.get_username(), None)
     chosen = Tenant.objects.filter(slug=wanted).first() if "\0" not in wanted else None

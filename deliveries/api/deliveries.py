@@ -190,7 +190,8 @@ class ReplayView(APIView):
         tags=["deliveries"],
         summary="Send a finished delivery again",
         description=(
-            "Makes a new delivery with a job_id of its own. The person may get a second copy. A key needs the scope `jobs`."
+            "Makes a new delivery with a job_id of its own. The person may get a second copy; with a test key nobody gets "
+            "one. A key needs the scope `jobs`."
         ),
         request=None,
         parameters=[TENANT_PARAMETER],
@@ -202,7 +203,7 @@ class ReplayView(APIView):
         with transaction.atomic():
             row = _find(caller, job_id, Delivery.objects.select_for_update(of=("self",)))
             _refuse_replay(row)
-            made = lifecycle.replay(delivery_ids=[row.pk], by=caller.by)
+            made = lifecycle.replay(delivery_ids=[row.pk], by=caller.by, is_test=caller.is_test)
         if row.pk not in made:
             raise ApiError(409, "too_late", "Its expires_at has passed; hand in a new job.", status=row.status)
         hints.hint([row.channel])
@@ -221,7 +222,8 @@ class CancelView(APIView):
         tags=["deliveries"],
         summary="Cancel a delivery that waits",
         description=(
-            "Safe to repeat. What a sender holds at this moment cannot be taken back. A key needs the scope `jobs`."
+            "Safe to repeat. What a sender holds at this moment cannot be taken back. A key needs the scope `jobs`; a test "
+            "key cancels tests only (403 `test_key`)."
         ),
         request=None,
         parameters=[TENANT_PARAMETER],
@@ -231,6 +233,8 @@ class CancelView(APIView):
         """Cancel one delivery, or say what it is instead."""
         caller = caller_of(request)
         row = _find(caller, job_id, Delivery.objects.all())
+        if caller.is_test and not row.is_test:
+            raise ApiError(403, "test_key", "A test key cancels tests only; use a live one.", status=row.status)
         changed = lifecycle.cancel(tenant_id=row.tenant_id, delivery_ids=[row.pk], by=caller.by)
         if not changed:
             row.refresh_from_db(fields=["status"])

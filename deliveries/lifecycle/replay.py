@@ -30,7 +30,7 @@ REPLAY = """
 INSERT INTO notification_delivery (tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content,
     data, meta, body_hash, is_test, entrance, replay_of_id, created_at, accepted_at, expires_at, status, next_attempt_at)
 SELECT d.tenant_id, gen_random_uuid(), d.user_id, d.channel, d.priority, l.id, d.template_code, d.locale, d.category, d.content, d.data,
-    d.meta, d.body_hash, d.is_test, 'replay:' || %(by)s, d.id, d.created_at, statement_timestamp(), d.expires_at, 'PENDING',
+    d.meta, d.body_hash, d.is_test OR %(is_test)s, 'replay:' || %(by)s, d.id, d.created_at, statement_timestamp(), d.expires_at, 'PENDING',
     statement_timestamp()
 FROM notification_delivery d
 JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (d.tenant_id, d.channel, d.priority, %(source)s)
@@ -55,12 +55,14 @@ def replay(
     by: str,
     source: str = "",
     pace_per_minute: int | None = None,
+    is_test: bool = False,
 ) -> dict[int, UUID]:
     """Make a new delivery of each finished one and return the new job ids by old delivery id. One transaction.
 
     The old row keeps its status; the new one has its own job_id (so its own Message-ID) and `replay_of`. Left out are rows that are
     still open, whose expiry has passed, or whose channel has no sender now: they would wait for ever. `source` names the lane,
-    `pace_per_minute` sets its speed (only with a source of its own; None leaves the speed that it has).
+    `pace_per_minute` sets its speed (only with a source of its own; None leaves the speed that it has). `is_test`: the new rows go all
+    the way but for the provider, as replays of tests do anyway.
 
     Not idempotent: the caller makes sure, by a conditional update in the same transaction, that one click is one replay.
     """
@@ -69,6 +71,7 @@ def replay(
         "by": by[:150],
         "source": source,
         "pace": pace_per_minute if source else None,
+        "is_test": is_test,
         "channels": list(settings.CHANNEL_SENDERS),
     }
     with transaction.atomic(), connection.cursor() as cursor:

@@ -249,6 +249,27 @@ class TestKeys:
         assert (answer.status, answer.body["code"]) == (403, "scope_required")
         assert Caller(ApiKeyFactory(tenant=reader.tenant, scopes=["jobs"])).post(path).status in (200, 201)
 
+    def test_what_a_test_key_sends_again_is_a_test(self) -> None:
+        key = ApiKeyFactory(mode="test")
+        row = DeliveryFactory(tenant=key.tenant, failed=True)
+        assert Caller(key).post(f"deliveries/{row.job_id}/replay/").status == 201
+        assert Delivery.objects.get(replay_of=row).is_test
+
+    def test_what_a_live_key_sends_again_of_a_test_stays_one(self, call, key) -> None:
+        row = DeliveryFactory(tenant=key.tenant, failed=True, is_test=True)
+        call.post(f"deliveries/{row.job_id}/replay/")
+        assert Delivery.objects.get(replay_of=row).is_test
+
+    def test_a_test_key_cancels_tests_only(self) -> None:
+        key = ApiKeyFactory(mode="test")
+        live, test = DeliveryFactory(tenant=key.tenant), DeliveryFactory(tenant=key.tenant, is_test=True)
+        answer = Caller(key).post(f"deliveries/{live.job_id}/cancel/")
+        assert (answer.status, answer.body["code"]) == (403, "test_key")
+        live.refresh_from_db()
+        assert live.status == "PENDING"
+        assert Caller(key).post(f"deliveries/{test.job_id}/cancel/").status == 200
+
+
 class TestStaff:
     """A session, with Django's permissions and CSRF."""
 

@@ -229,6 +229,14 @@ def test_a_lane_made_while_only_some_of_its_channel_is_held_runs() -> None:
     assert not Lane.objects.filter(source="retry:x", paused_at__isnull=False).exists()
 
 
+def test_what_a_test_key_replays_is_a_test() -> None:
+    ids = accept(incoming())
+    send_all()
+    for is_test in (True, False):
+        [job_id] = lifecycle.replay(delivery_ids=ids, by="key:x", is_test=is_test).values()
+        assert Delivery.objects.get(job_id=job_id).is_test is is_test
+
+
 def test_cancel_takes_waiting_rows_of_its_tenant_only() -> None:
     waiting, leased = accept(incoming(), incoming(channel="email"))
     claim("email")
