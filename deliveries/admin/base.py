@@ -8,7 +8,6 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from django.contrib import messages
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import ShowFacets
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
@@ -23,6 +22,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
 from deliveries.admin import words
+from deliveries.audit import record
 from deliveries.models import Tenant
 
 P = ParamSpec("P")
@@ -82,14 +82,7 @@ def post_only(permission: str) -> Callable[[Callable[Concatenate[A, HttpRequest,
 
 def audit(request: HttpRequest, rows: Sequence[Model], message: str) -> None:
     """Write into the admin's log who did what to which rows. One row a log entry; call it in the action's transaction."""
-    if not rows:
-        return
-    LogEntry.objects.log_actions(
-        user_id=staff(request).pk,
-        queryset=rows,
-        action_flag=CHANGE,
-        change_message=message,
-    )
+    record(staff_id=staff(request).pk, rows=rows, message=message)
 
 
 def staff(request: HttpRequest) -> AbstractBaseUser:

@@ -10,6 +10,7 @@ from django.db.models import Model, QuerySet
 from rest_framework.request import Request
 
 from deliveries.api.errors import ApiError
+from deliveries.audit import record
 from deliveries.models import ApiKey, Tenant
 
 Row = TypeVar("Row", bound=Model)
@@ -19,16 +20,22 @@ Row = TypeVar("Row", bound=Model)
 class Caller:
     """`tenant` is None for staff who did not narrow the request by `?tenant=`; they see every tenant.
 
-    `is_test`: a test key, by which nothing reaches a provider.
+    `is_test`: a test key, by which nothing reaches a provider. `staff_id`: the member of staff, None for keys.
     """
 
     by: str
     tenant: Tenant | None
     is_test: bool = False
+    staff_id: int | None = None
 
     def visible(self, rows: QuerySet[Row]) -> QuerySet[Row]:
         """Narrow rows that have a `tenant` to those the caller may see."""
         return rows if self.tenant is None else rows.filter(tenant=self.tenant)
+
+    def note(self, row: Model, message: str) -> None:
+        """Write into the admin's log what staff did to a row; a key's doings are told by the rows. Call it in the transaction."""
+        if self.staff_id is not None:
+            record(staff_id=self.staff_id, rows=[row], message=message)
 
     def home(self) -> Tenant:
         """Return the tenant that a new row of this caller belongs to: the key's, the chosen one, or the default."""
@@ -44,11 +51,11 @@ def caller_of(request: Request) -> Caller:
             raise _unknown_tenant()
         return Caller(f"key:{request.auth.prefix}", tenant, is_test=request.auth.mode == ApiKey.Mode.TEST)
     if wanted is None:
-        return Caller(request.user.get_username(), None)
+        return Caller(request.user.get_username(), None, staff_id=request.user.pk)
     chosen = Tenant.objects.filter(slug=wanted).first() if "\0" not in wanted else None
     if chosen is None:
         raise _unknown_tenant()
-    return Caller(request.user.get_username(), chosen)
+    return Caller(request.user.get_username(), chosen, staff_id=request.user.pk)
 
 
 def _unknown_tenant() -> ApiError:

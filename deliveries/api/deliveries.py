@@ -204,6 +204,8 @@ class ReplayView(APIView):
             row = _find(caller, job_id, Delivery.objects.select_for_update(of=("self",)))
             _refuse_replay(row)
             made = lifecycle.replay(delivery_ids=[row.pk], by=caller.by, is_test=caller.is_test)
+            if made:
+                caller.note(row, f"Sent again as job {made[row.pk]}.")
         if row.pk not in made:
             raise ApiError(409, "too_late", "Its expires_at has passed; hand in a new job.", status=row.status)
         hints.hint([row.channel])
@@ -235,7 +237,10 @@ class CancelView(APIView):
         row = _find(caller, job_id, Delivery.objects.all())
         if caller.is_test and not row.is_test:
             raise ApiError(403, "test_key", "A test key cancels tests only; use a live one.", status=row.status)
-        changed = lifecycle.cancel(tenant_id=row.tenant_id, delivery_ids=[row.pk], by=caller.by)
+        with transaction.atomic():
+            changed = lifecycle.cancel(tenant_id=row.tenant_id, delivery_ids=[row.pk], by=caller.by)
+            if changed:
+                caller.note(row, "Cancelled.")
         if not changed:
             row.refresh_from_db(fields=["status"])
             if row.status != Status.CANCELLED:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from deliveries.models import Delivery
@@ -284,6 +285,17 @@ class TestStaff:
         assert staff("view_delivery", is_staff=False).get("deliveries/").status == 403
         row = DeliveryFactory(failed=True)
         assert staff("view_delivery").post(f"deliveries/{row.job_id}/replay/").status == 403
+
+    def test_what_staff_do_is_in_the_log_once_and_what_keys_do_is_not(self, call, key) -> None:
+        over, waiting = DeliveryFactory(failed=True), DeliveryFactory()
+        someone = staff(superuser=True)
+        new = someone.post(f"deliveries/{over.job_id}/replay/").body["job_id"]
+        for _ in range(2):
+            someone.post(f"deliveries/{waiting.job_id}/cancel/")
+        call.post(f"deliveries/{DeliveryFactory(tenant=key.tenant).job_id}/cancel/")
+        written = {(entry.object_id, entry.change_message) for entry in LogEntry.objects.all()}
+        assert written == {(str(over.pk), f"Sent again as job {new}."), (str(waiting.pk), "Cancelled.")}
+        assert LogEntry.objects.count() == 2
 
     def test_superusers_may_and_a_replay_names_them(self) -> None:
         row = DeliveryFactory(failed=True)
