@@ -171,8 +171,13 @@ def test_docs_name_the_options_of_every_command() -> None:
 
 
 def test_docs_start_processes_as_compose_does() -> None:
-    compose = (ROOT / "compose.yaml").read_text()
-    for command in ("dramatiq notifyproj.broker --processes 2 --threads 2", "python manage.py run_worker"):
+    compose = (ROOT / "compose.yaml").read_text().replace("${KAFKA_SIMPLE_TOPIC:-notifications}", "notifications")
+    for command in (
+        "dramatiq notifyproj.broker --processes 2 --threads 2",
+        "python manage.py run_worker",
+        "python manage.py consume_outbox",
+        "python manage.py consume_outbox --topic notifications",
+    ):
         assert command in page("operations.md")
         assert ", ".join(f'"{word}"' for word in command.split()) in compose
 
