@@ -21,6 +21,7 @@ from deliveries.senders.base import SendError
 
 MAX_LINE_BYTES = 8192
 MAX_LINES = 100
+MAX_TEXT_CHARACTERS = 500
 MAX_REPLIES = 8
 """More than one transaction can ask for. Beyond these three the other side is no mail server of good will."""
 ACCOUNT_REPLIES = frozenset({530, 534, 535, 538})
@@ -44,7 +45,7 @@ _CONNECT_FAULTS: tuple[tuple[type[BaseException], str, str], ...] = (
 
 
 class Reply(NamedTuple):
-    """A server's reply; `text` joins the lines of a long one."""
+    """A server's reply; `text` joins the lines of a long one and is fit to be stored and shown: see `_legible`."""
 
     code: int
     text: str
@@ -52,8 +53,20 @@ class Reply(NamedTuple):
     @classmethod
     def parse(cls, raw: bytes) -> Reply:
         """Read the lines of one reply."""
-        text = " ".join(line[4:].decode("utf-8", "replace").strip() for line in raw.split(b"\n"))
-        return cls(int(raw[:3]), text)
+        return cls(int(raw[:3]), _legible(b" ".join(line[4:] for line in raw.split(b"\n"))))
+
+    @classmethod
+    def told(cls, error: aiosmtplib.SMTPResponseException) -> Reply:
+        """Take a reply over from aiosmtplib, which keeps bytes that are no UTF-8 as surrogates."""
+        return cls(error.code, _legible(error.message.encode("utf-8", "surrogateescape")))
+
+
+def _legible(said: bytes) -> str:
+    """Return a server's words on one line, without control characters, as PostgreSQL and a log can take them. What is
+    no UTF-8 becomes U+FFFD (RFC 5321 wants ASCII, and servers say Latin-1 too); cut after MAX_TEXT_CHARACTERS."""
+    words = "".join(c if c.isprintable() else " " for c in said.decode("utf-8", "replace"))
+    text = " ".join(words.split())
+    return text if len(text) <= MAX_TEXT_CHARACTERS else f"{text[: MAX_TEXT_CHARACTERS - 1]}…"
 
 
 class Dropped(Exception):
@@ -168,13 +181,15 @@ class SmtpConnection(asyncio.Protocol):
         """Carry one mail, `data` with CRLF line ends and not dot-stuffed. Returns when the server has taken it.
 
         Where the server announced PIPELINING the envelope leaves in one write (RFC 2920); otherwise each command waits
-        for its reply. At `deadline` (the loop's time) the connection is cut: `expired`. One timer of the loop costs 3 us
-        here, `asyncio.timeout` 23. Raises: Refused; Dropped. When cancelled, or when Dropped is raised, the connection is
-        to be aborted, and `handed_over` tells whether the server may have the mail.
+        for its reply. At `deadline` (the loop's time) the connection is cut: `expired`. The mail does not leave after it,
+        even if the process slept. One timer of the loop costs 3 us here, `asyncio.timeout` 23. Raises: Refused; Dropped.
+        When cancelled, or when Dropped is raised, the connection is to be aborted, and `handed_over` tells whether the
+        server may have the mail.
         """
         self.handed_over = False
         self.kept, self._used = self._used, True
-        timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_at(deadline, self._expire)
         try:
             await self._open_envelope(sender.encode("ascii"), recipient.encode("ascii"))
             self.handed_over = True
@@ -264,13 +279,13 @@ async def _told_apart(endpoint: Endpoint, step: Callable[[], Awaitable[object]])
     try:
         await step()
     except aiosmtplib.SMTPAuthenticationError as error:
-        raise refusal(endpoint, "AUTH", Reply(error.code, error.message)) from error
+        raise refusal(endpoint, "AUTH", Reply.told(error)) from error
     except aiosmtplib.SMTPHeloError as error:
-        raise refusal(endpoint, "EHLO", Reply(error.code, error.message)) from error
+        raise refusal(endpoint, "EHLO", Reply.told(error)) from error
     except aiosmtplib.SMTPConnectResponseError as error:
-        raise refusal(endpoint, "greeting", Reply(error.code, error.message)) from error
+        raise refusal(endpoint, "greeting", Reply.told(error)) from error
     except aiosmtplib.SMTPResponseException as error:
-        raise refusal(endpoint, "EHLO", Reply(error.code, error.message)) from error
+        raise refusal(endpoint, "EHLO", Reply.told(error)) from error
     except OSError as error:  # aiosmtplib's connection errors and timeouts are OSErrors too, with the cause beneath
         raise _broken(endpoint, error) from error
     except aiosmtplib.SMTPException as error:  # STARTTLS or AUTH asked of a server that has none

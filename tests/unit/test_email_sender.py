@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,7 @@ GOOD = "ana@example.org"
 
 
 def make_sender(server: SmtpServer, **options: Any) -> EmailSender:
-    options = {"from_address": FROM, "message_id_domain": DOMAIN, "timeout_seconds": 60.0, **options}
-    return EmailSender(host=server.host, port=server.port, **options)
+    return sender_to(server.port, **options)
 
 
 @contextlib.asynccontextmanager
@@ -46,6 +45,34 @@ async def error_of(sender: EmailSender, to: str) -> SendError:
     with pytest.raises(SendError) as caught:
         await sender.send(make_message(to))
     return caught.value
+
+
+def sender_to(port: int, **options: Any) -> EmailSender:
+    options = {"from_address": FROM, "message_id_domain": DOMAIN, "timeout_seconds": 60.0, **options}
+    return EmailSender(host="127.0.0.1", port=port, **options)
+
+
+@contextlib.asynccontextmanager
+async def answering(replies: dict[str, bytes], *, after_go_ahead: Callable[[], None] = bool) -> AsyncIterator[int]:
+    """Listen as a server that answers these verbs (or the greeting) with these bytes; yield its port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sessions.append(asyncio.current_task())
+        writer.write(replies.get("greeting", b"220 x") + b"\r\n")
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError), contextlib.closing(writer):
+            while line := await reader.readline():
+                verb = line[:4].decode().strip()
+                writer.write(replies.get(verb, b"354 go" if verb == "DATA" else b"250 x") + b"\r\n")
+                if verb == "DATA":
+                    after_go_ahead()
+                    await reader.readuntil(b"\r\n.\r\n")
+                    writer.write(b"250 taken\r\n")
+
+    sessions: list[asyncio.Task[Any] | None] = []
+    far_end = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with far_end:
+        yield far_end.sockets[0].getsockname()[1]
+    await asyncio.gather(*filter(None, sessions))
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["pipelining", "plain-order"])
@@ -171,6 +198,25 @@ class TestDelivery:
         sender = EmailSender(host="127.0.0.1", port=port, from_address=FROM, message_id_domain=DOMAIN)
         async with babbler, opened(sender):
             assert (await error_of(sender, GOOD)).code == "disconnected"
+
+    @pytest.mark.parametrize("verb", ["greeting", "EHLO", "RCPT"])
+    async def test_what_a_server_says_is_made_fit_to_be_stored(self, verb: str) -> None:
+        reply = b"554-refus\xe9\x00 \x1b[31mby\tus\r\n554 " + b"x" * 2000
+        async with answering({verb: reply, "HELO": reply}) as port, opened(sender_to(port)) as sender:
+            error = await error_of(sender, GOOD)
+
+        assert error.code == "smtp_554"
+        assert f"answered {verb} with 554 refus\N{REPLACEMENT CHARACTER} [31mby us xxx" in error.message
+        assert error.message.isprintable()
+        assert len(error.message) < 600
+
+    async def test_a_refused_login_is_made_fit_to_be_stored(self) -> None:
+        replies = {"EHLO": b"250-x\r\n250 AUTH PLAIN", "AUTH": b"535 refus\xe9\0e"}
+        async with answering(replies) as port, opened(sender_to(port, username="u", password="p")) as sender:
+            error = await error_of(sender, GOOD)
+
+        assert (error.code, error.account) == ("smtp_535", True)
+        assert "with 535 refus\N{REPLACEMENT CHARACTER} e" in error.message
 
 
 class TestConnections:
