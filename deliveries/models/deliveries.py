@@ -105,7 +105,7 @@ class Delivery(models.Model):
     rendered = models.JSONField(
         null=True, blank=True, help_text="What the inbox shows. E-mail is rendered again on demand."
     )
-    provider = models.CharField(max_length=64, blank=True, default="", db_default="")
+    provider = models.CharField(max_length=255, blank=True, default="", db_default="")
     provider_message_id = models.CharField(max_length=255, blank=True, default="", db_default="")
     duration_ms = models.IntegerField(null=True, blank=True)
     outcome = models.CharField(
@@ -208,7 +208,7 @@ class DeliveryAttempt(models.Model):
     number = models.SmallIntegerField()
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
-    provider = models.CharField(max_length=64, blank=True, default="", db_default="")
+    provider = models.CharField(max_length=255, blank=True, default="", db_default="")
     code = models.CharField(max_length=64)
     message = models.TextField()
     is_ambiguous = models.BooleanField(default=False, db_default=False, help_text="The provider may have taken it.")

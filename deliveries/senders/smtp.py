@@ -22,6 +22,7 @@ from deliveries.senders.base import SendError
 MAX_LINE_BYTES = 8192
 MAX_LINES = 100
 MAX_TEXT_CHARACTERS = 500
+MAX_PROVIDER_CHARACTERS = 255
 MAX_REPLIES = 8
 """More than one transaction can ask for. Beyond these three the other side is no mail server of good will."""
 ACCOUNT_REPLIES = frozenset({530, 534, 535, 538})
@@ -97,8 +98,9 @@ class Endpoint:
 
     @property
     def provider(self) -> str:
-        """Name the server in receipts and errors."""
-        return f"{self.host}:{self.port}"
+        """Name the server in receipts and errors, within what the table holds."""
+        port = f":{self.port}"
+        return f"{self.host[: MAX_PROVIDER_CHARACTERS - len(port)]}{port}"
 
 
 def refusal(endpoint: Endpoint, verb: str, reply: Reply) -> SendError:

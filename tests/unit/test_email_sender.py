@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 
+from deliveries.models import Delivery, DeliveryAttempt
 from deliveries.senders.base import Content, SendError
 from deliveries.senders.email import EmailSender
 from deliveries.senders.mime import MailWriter
+from deliveries.senders.smtp import Endpoint
 from tests.smtp import Certificate, SmtpServer
 from tests.unit.sender_cases import make_message
 
@@ -217,6 +219,16 @@ class TestDelivery:
 
         assert (error.code, error.account) == ("smtp_535", True)
         assert "with 535 refus\N{REPLACEMENT CHARACTER} e" in error.message
+
+    def test_the_name_of_a_provider_fits_its_column(self) -> None:
+        host = ".".join(["a" * 63] * 3 + ["b" * 61])  # as long as a name may be (RFC 1035)
+        provider = Endpoint(host=host, port=65535, helo_name="x").provider
+
+        assert len(provider) <= min(
+            model._meta.get_field("provider").max_length for model in (Delivery, DeliveryAttempt)
+        )
+        assert provider.startswith(host[:240])
+        assert provider.endswith(":65535")
 
 
 class TestConnections:
