@@ -13,6 +13,7 @@ from deliveries.channels import Channel
 from deliveries.senders.base import Message, Receipt, Sender, SendError
 from deliveries.senders.mime import MailWriter, envelope_address
 from deliveries.senders.smtp import CLOSING_REPLY, Dropped, Endpoint, Refused, SmtpConnection, connect, refusal
+from deliveries.senders.turns import Turns
 
 IDLE_SECONDS = 30.0
 """How long a connection is kept without a mail; servers close theirs after five minutes at the latest (RFC 5321)."""
@@ -24,8 +25,9 @@ class EmailSender(Sender):
 
     `use_tls` is TLS from the first byte; `starttls` True insists on it, None takes it where offered, False never does.
     A connection that died while it was kept is replaced once, silently, as long as the mail had not left.
-    `timeout_seconds` bounds a whole `send`, however slowly the server drips; past the final dot it is ambiguous. When
-    the caller cancels `send` instead, the sender tells nobody how far the mail was: keep its deadline above this one.
+    `timeout_seconds` bounds a whole `send`, the wait for a connection included, however slowly the server drips; past
+    the final dot it is ambiguous. When the caller cancels `send` instead, the sender tells nobody how far the mail was:
+    keep its deadline above this one.
     """
 
     channel: ClassVar[Channel] = Channel.EMAIL
@@ -61,7 +63,8 @@ class EmailSender(Sender):
             starttls=starttls,
             tls_context=tls_context,
         )
-        self._turn = asyncio.Semaphore(connections)
+        self._connections = connections
+        self._turns = Turns(connections)
         self._kept: list[SmtpConnection] = []  # the one used last is at the end, and goes first
         self._reaper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -74,14 +77,19 @@ class EmailSender(Sender):
         `tls_failure`, `login_unsupported`, `disconnected`, `timeout`. Permanent: `smtp_5xx`. Ambiguous:
         `dropped_after_data`, `timeout_after_data`.
         """
+        deadline = asyncio.get_running_loop().time() + self.timeout_seconds
         recipient = envelope_address(message.to)
         mail = self._mails.write(job_id=message.job_id, to=recipient, content=message.content, headers=message.headers)
-        async with self._turn:
-            await self._carry(recipient, mail)
+        if not await self._turns.take(deadline):
+            busy = f"kept all {self._connections} connections busy for {self.timeout_seconds:g} s; this mail was never tried"
+            raise self._broken("timeout", busy, ambiguous=False)
+        try:
+            await self._carry(recipient, mail, deadline)
+        finally:
+            self._turns.give_back()
         return Receipt(self._endpoint.provider, self._mails.message_id(message.job_id))
 
-    async def _carry(self, recipient: str, mail: bytes) -> None:
-        deadline = asyncio.get_running_loop().time() + self.timeout_seconds
+    async def _carry(self, recipient: str, mail: bytes, deadline: float) -> None:
         connection = self._take_kept()
         if connection is not None and await self._carry_on(connection, recipient, mail, deadline):
             return

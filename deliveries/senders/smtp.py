@@ -194,6 +194,9 @@ class SmtpConnection(asyncio.Protocol):
         timer = loop.call_at(deadline, self._expire)
         try:
             await self._open_envelope(sender.encode("ascii"), recipient.encode("ascii"))
+            if loop.time() >= deadline:  # after a SIGSTOP the go-ahead may be seen before the timer
+                self._expire()
+                raise Dropped
             self.handed_over = True
             self._transport.write(b"".join((_dot_stuffed(data), b".\r\n")))
             reply = await self._reply()

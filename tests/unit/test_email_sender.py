@@ -231,6 +231,42 @@ class TestDelivery:
         assert provider.endswith(":65535")
 
 
+class TestDeadline:
+    async def test_it_includes_the_wait_for_a_connection(self, server: SmtpServer) -> None:
+        async with opened(make_sender(server, connections=1)) as sender:
+            dripping = asyncio.create_task(sender.send(make_message("drip-rcpt@example.org")))
+            await asyncio.sleep(0)  # it has the only connection
+            sender.timeout_seconds = 0.2
+            error = await error_of(sender, GOOD)
+            dripping.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await dripping
+
+            sender.timeout_seconds = 60.0
+            await sender.send(make_message("later@example.org"))
+
+        assert (error.code, error.ambiguous, error.permanent) == ("timeout", False, False)
+        assert "never tried" in error.message
+        assert [receipt["to"] for receipt in server.receipts()] == ["later@example.org"]
+
+    async def test_a_process_that_slept_past_it_writes_no_mail(self) -> None:
+        """The server's go-ahead waits in the socket while the process is stopped; both ends live in this loop."""
+        loop = asyncio.get_running_loop()
+
+        def sleep_in() -> None:
+            until = loop.time() + 0.6
+            while loop.time() < until:
+                pass
+
+        async with (
+            answering({}, after_go_ahead=sleep_in) as port,
+            opened(sender_to(port, timeout_seconds=0.5)) as sender,
+        ):
+            error = await error_of(sender, GOOD)
+
+        assert (error.code, error.ambiguous) == ("timeout", False)
+
+
 class TestConnections:
     async def test_connections_are_kept(self, server: SmtpServer) -> None:
         async with opened(make_sender(server, connections=2)) as sender:
