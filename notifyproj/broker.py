@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import dramatiq
+import structlog
 from django.apps import apps
 from django.conf import settings
 from dramatiq.brokers.redis import RedisBroker
@@ -17,6 +18,8 @@ from notifyproj import startup
 
 if not apps.models_ready:
     startup.boot()
+
+log = structlog.get_logger(__name__)
 
 IDLE_POLL_MS = 50
 HEARTBEAT_TIMEOUT_MS = 60_000
@@ -41,7 +44,12 @@ class SendingProcess(Middleware):
 
         self.heartbeat = Heartbeat("sender")
         self.heartbeat.start()
-        self.dispatcher = dispatch.boot(senders=build_senders(), heartbeat=self.heartbeat)
+        try:
+            self.dispatcher = dispatch.boot(senders=build_senders(), heartbeat=self.heartbeat)
+        except Exception as error:
+            # Dramatiq only logs what a middleware raises: the process would look well, take hints and send nothing.
+            log.exception("sender cannot start")
+            raise SystemExit(1) from error
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
         self.dispatcher.stop()
