@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from psycopg import AsyncConnection
 
 from deliveries.lifecycle.claim import ClaimedRow
@@ -28,7 +29,7 @@ WITH batch AS MATERIALIZED (
             WHEN l.paused_at IS NOT NULL OR d.lease_expires_at < statement_timestamp() + %(deadline)s * interval '1 second' THEN 'held'
             ELSE ''
         END AS refusal
-    FROM unnest(%(ids)s::bigint[], %(tokens)s::uuid[], %(attempts)s::smallint[]) AS asked (id, token, attempts)
+    FROM json_to_recordset(%(rows)s::json) AS asked (id bigint, token uuid, attempts smallint)
     CROSS JOIN LATERAL (SELECT * FROM notification_delivery WHERE id = asked.id OFFSET 0) d
     JOIN deliveries_lane l ON l.id = d.lane_id
     JOIN deliveries_tenant t ON t.id = d.tenant_id
@@ -99,9 +100,9 @@ async def start(
     so it may be repeated after a lost connection. One transaction a statement. Raises: psycopg.OperationalError.
     """
     asked = {
-        "ids": [row.id for row in rows],
-        "tokens": [row.lease_token for row in rows],
-        "attempts": [row.attempts for row in rows],
+        "rows": orjson.dumps(
+            [{"id": row.id, "token": row.lease_token, "attempts": row.attempts} for row in rows]
+        ).decode(),
         "deadline": deadline_seconds,
         "only_to": list(only_to) if only_to else None,
     }
