@@ -9,7 +9,7 @@ from deliveries.lifecycle import ClaimedRow, Outcome
 from deliveries.retry import RetryPolicy, next_delay_seconds
 from deliveries.senders.base import Message, Receipt, SendError
 
-PROVIDER_LENGTH = 64
+PROVIDER_LENGTH = 255
 MESSAGE_ID_LENGTH = 255
 ADDRESS_LENGTH = 320
 REASON_LENGTH = 64
