@@ -14,7 +14,7 @@ from tests.acceptance.system import Role
 SLOW = ("slow-250ms-", "slow-500ms-", "slow-1000ms-", "slow-2000ms-")
 
 
-@sized("jobs, kills", small=(80, 3), full=(2000, 50))
+@sized("jobs, kills", small=(60, 2), full=(2000, 50))
 def test_senders_killed_while_the_far_end_is_slow(make_scenario: MakeScenario, jobs: int, kills: int) -> None:
     scenario = make_scenario(**SHORT_LEASES)
     those: list[Person] = [person for manner in SLOW for person in people(jobs // len(SLOW), manner=manner)]
