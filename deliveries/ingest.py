@@ -61,15 +61,17 @@ def ingest(incoming: Sequence[Incoming], *, entrance: str) -> list[Verdict]:
     no row of a job; then nothing is stored.
     """
     with transaction.atomic():
-        tenants = _tenants(incoming)
+        default = settings.DEFAULT_TENANT
+        tenants = _tenants({one.job.tenant or default for one in incoming})
+        refusals = {channel: refusal_of(channel) for channel in {one.job.channel for one in incoming}}
         verdicts: list[Verdict | None] = [None] * len(incoming)
         rows: list[tuple[int, lifecycle.NewRow]] = []
         for position, one in enumerate(incoming):
-            tenant_id = tenants.get(one.job.tenant or settings.DEFAULT_TENANT)
+            tenant_id = tenants.get(one.job.tenant or default)
             if tenant_id is None:
                 verdicts[position] = _unknown_tenant(one.job.tenant)
             else:
-                rows.append((position, _row(one, tenant_id)))
+                rows.append((position, _row(one, tenant_id, refusals[one.job.channel])))
         for position, verdict in _store(rows):
             verdicts[position] = verdict
         _keep_receipts(entrance, rows, verdicts)
@@ -98,8 +100,7 @@ def refusal_of(channel: str) -> tuple[str, str]:
     return "", ""
 
 
-def _tenants(incoming: Sequence[Incoming]) -> dict[str, int]:
-    slugs = {one.job.tenant or settings.DEFAULT_TENANT for one in incoming}
+def _tenants(slugs: set[str]) -> dict[str, int]:
     return dict(Tenant.objects.filter(slug__in=slugs).values_list("slug", "id"))
 
 
@@ -110,9 +111,9 @@ def _unknown_tenant(slug: str) -> Verdict:
     )
 
 
-def _row(one: Incoming, tenant_id: int) -> lifecycle.NewRow:
+def _row(one: Incoming, tenant_id: int, refusal: tuple[str, str]) -> lifecycle.NewRow:
     job = one.job
-    reason, message = refusal_of(job.channel)
+    reason, message = refusal
     meta = {"event_type": job.event_type, "event_id": job.event_id, "campaign_id": job.campaign_id}
     return lifecycle.NewRow(
         tenant_id=tenant_id,

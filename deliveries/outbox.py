@@ -219,13 +219,14 @@ def read(polled: dict[TopicPartition, list[Any]]) -> Batch:
     oldest_ms = (now - timedelta(days=settings.RETENTION_DAYS)).timestamp() * 1000
     batch = Batch(records=dict(polled))
     for partition, records in polled.items():
+        parse = _parse_simple if partition.topic == settings.KAFKA_SIMPLE_TOPIC else _parse
         for record in records:
             if record.value is None:
                 continue
             try:
                 if 0 <= record.timestamp < oldest_ms:
                     raise _too_old(record.timestamp)
-                for job in _parse(record, now):
+                for job in parse(record, now):
                     batch.incoming[partition].append((record, job))
             except InvalidJob as invalid:
                 batch.rejected.append(rejects.reject(record, invalid.reason, invalid.dlq_message))
@@ -259,16 +260,18 @@ def store(batch: Batch) -> set[str]:
 
 
 def _parse(record: Any, now: datetime) -> list[NotificationJob]:
-    if record.topic == settings.KAFKA_SIMPLE_TOPIC:
-        return parse_simple(
-            record.value,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp_ms=record.timestamp,
-            now=now,
-        )
     return [parse_job(record.value, now=now)]
+
+
+def _parse_simple(record: Any, now: datetime) -> list[NotificationJob]:
+    return parse_simple(
+        record.value,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        now=now,
+    )
 
 
 def _too_old(timestamp_ms: int) -> InvalidJob:

@@ -104,7 +104,7 @@ def test_what_only_postgres_refuses_rejects_one_job_alone(monkeypatch: pytest.Mo
 
 def test_accept_itself_raises_for_such_a_value() -> None:
     with pytest.raises(DataError), transaction.atomic():
-        lifecycle.accept([replace(ingest._row(incoming(), Tenant.objects.get().id), data="{")])
+        lifecycle.accept([replace(ingest._row(incoming(), Tenant.objects.get().id, ("", "")), data="{")])
 
 
 def test_judging_stores_nothing() -> None:
