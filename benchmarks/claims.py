@@ -10,7 +10,8 @@ import argparse
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,11 +98,18 @@ class Bench:
         """Claim once, note how long it took, and return the rows."""
         from deliveries import lifecycle
 
+        with self.timed(times):
+            return self._run(
+                lifecycle.claim(self.connection, channel=channel, limit=LIMIT, lease_seconds=LEASE_SECONDS)
+            )
+
+    @contextmanager
+    def timed(self, times: Times) -> Iterator[None]:
+        """Note how long a block took."""
         used, began = self._backend_cpu_ms(), time.perf_counter()
-        rows = self._run(lifecycle.claim(self.connection, channel=channel, limit=LIMIT, lease_seconds=LEASE_SECONDS))
+        yield
         times.clock.append((time.perf_counter() - began) * 1000)
         times.cpu.append(self._backend_cpu_ms() - used)
-        return rows
 
     def _backend_cpu_ms(self) -> float:
         return int(Path(f"/proc/{self.backend}/schedstat").read_text().split()[0]) / 1e6
@@ -144,26 +152,33 @@ def flatness(bench: Bench, options: argparse.Namespace) -> None:
     print_goals("many / few", many, few)
 
 
-def drain(bench: Bench, options: argparse.Namespace, *, beside_snapshot: bool) -> None:
-    """Claim, start and finish every row of a lane; a snapshot held open keeps vacuum and the index from forgetting what is done."""
+def drain(bench: Bench, options: argparse.Namespace, *, beside_snapshot: bool = False, is_new: bool = False) -> None:
+    """Claim, start and finish every row of a lane; a snapshot held open keeps vacuum and the index from forgetting what is done.
+
+    `is_new`: the statistics are of the empty table, as in the first minutes of an installation.
+    """
     bench.rows("push", tenants=bench.tenants(1), count=options.drain)
-    bench.settle()
-    times = Times()
+    if not is_new:
+        bench.settle()
+    times, sends = Times(), Times()
     with psycopg.connect(bench.world.database_url) as onlooker:
         if beside_snapshot:
             onlooker.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             onlooker.execute("SELECT count(*) FROM deliveries_lane")
         began = time.perf_counter()
         while rows := bench.claim("push", times):
-            bench.send(rows)
+            with bench.timed(sends):
+                bench.send(rows)
         seconds = time.perf_counter() - began
-    times = times.first(len(times.clock) - 1)  # the last one was empty
+    times = times.first(len(sends.clock))  # the last one was empty
     fifth = max(1, len(times.clock) // 5)
     where = "beside an open snapshot" if beside_snapshot else "alone"
+    where += ", on a new table without statistics" if is_new else ""
     title = (
         f"Draining {options.drain:,} rows {where}: {options.drain / seconds:,.0f} rows/s claimed, started and finished"
     )
-    report(title, {"first fifth": times.first(fifth), "last fifth": times.last(fifth), "all": times})
+    cases = {"claims, first fifth": times.first(fifth), "claims, last fifth": times.last(fifth), "claims": times}
+    report(title, {**cases, "starts and finishes": sends})
     print_goals("last / first fifth", times.last(fifth), times.first(fifth))
 
 
@@ -213,7 +228,8 @@ def print_goals(what: str, of: Times, to: Times) -> None:
 
 CASES: dict[str, Callable[[Bench, argparse.Namespace], None]] = {
     "flatness": flatness,
-    "drain": lambda bench, options: drain(bench, options, beside_snapshot=False),
+    "drain": drain,
+    "new": lambda bench, options: drain(bench, options, is_new=True),
     "snapshot": lambda bench, options: drain(bench, options, beside_snapshot=True),
     "fairness": fairness,
 }

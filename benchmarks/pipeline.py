@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from benchmarks.table import print_facts, print_goal, print_rounds, ratio
+from benchmarks.table import print_cpu, print_facts, print_goal, print_rounds, ratio
 from benchmarks.world import Build, World, a_world, make_jobs, produce, wait_until_sent
 
 WARM_UP = 300
@@ -113,9 +113,7 @@ def measure_speed(world: World, options: argparse.Namespace) -> None:
     print_rounds(f"{title}, first accepted → last finished", "jobs/s", accepted)
     print_rounds(f"{title}, reader let go → last finished", "jobs/s", released)
     for name, found in speeds.items():
-        used = {process: [speed.cpu_us[process] for speed in found] for process in found[0].cpu_us}
-        used["all"] = [sum(speed.cpu_us.values()) for speed in found]
-        print_rounds(f"CPU of {name}", "µs a job", used)
+        print_cpu(name, [speed.cpu_us for speed in found])
     for name in ("ours", "ours, 2 sender processes"):
         print_goal(f"{name} / (a)", ratio(accepted[name], accepted["(a) bare loop"]), BARE_GOAL)
         print_goal(f"{name} / (b)", ratio(accepted[name], accepted["(b) naive build"]), NAIVE_GOAL, digits=1)

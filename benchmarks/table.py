@@ -32,6 +32,13 @@ def print_rounds(title: str, unit: str, rounds: Mapping[str, Sequence[float]], *
     sys.stdout.flush()
 
 
+def print_cpu(name: str, found: Sequence[Mapping[str, float]]) -> None:
+    """Print what each process used of a core for a job, over rounds."""
+    used = {process: [one[process] for one in found] for process in found[0]}
+    used["all"] = [sum(one.values()) for one in found]
+    print_rounds(f"CPU of {name}", "µs a job", used)
+
+
 def print_goal(what: str, value: float, goal: float, *, at_most: bool = False, digits: int = 2) -> None:
     """Print one figure beside its goal. Never fails: a slow machine is no defect."""
     is_met = value <= goal if at_most else value >= goal
