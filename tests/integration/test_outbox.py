@@ -22,7 +22,7 @@ from kafka.admin import NewTopic
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from deliveries import kafka
-from deliveries.models import DeadLetter, Delivery, OutboxPosition
+from deliveries.models import DeadLetter, Delivery, OutboxPosition, WorkerHeartbeat
 from deliveries.outbox import Batch, Outbox
 from deliveries.workers.heartbeat import Heartbeat
 from notifyproj.embedded import Postgres
@@ -276,6 +276,7 @@ def test_two_commands_share_the_topic_and_end_with_zero(topic: str, service_envi
         for partition in range(3):
             produce(topic, *(job() for _ in range(100)), partition=partition)
         wait_until(lambda: Delivery.objects.count() == 300, "all three partitions are stored")
+        wait_until(lambda: WorkerHeartbeat.objects.count() == 2, "both commands are up, and listen for signals")
     finally:
         for command in commands:
             command.send_signal(signal.SIGTERM)
