@@ -41,6 +41,8 @@ LAST_WORDS_SECONDS = 1.5
 TASK_PAUSE_SECONDS = 0.5
 # A starter that wakes for every single free slot would write one row at a time; this lets a few slots come free together.
 START_PAUSE_SECONDS = 0.005
+# What a fast far end takes in this time is started ahead, so that it never waits for the commit of a start.
+START_AHEAD_SECONDS = 0.1
 TEST_RECEIPT = Receipt(provider="test key")
 
 
@@ -77,6 +79,7 @@ class ChannelRun:
         self._policy = policy_for(channel)
         self._waiting = RowQueues()
         self._starting = 0
+        self._sender_room = asyncio.Semaphore(sender.capacity)
         self._sending: dict[int, Sending] = {}
         self._sending_ordinary = 0
         self._finished: list[Finished] = []
@@ -216,18 +219,23 @@ class ChannelRun:
         while True:
             await self._startable.wait()
             self._startable.clear()
-            if len(self._sending) > self.sender.capacity * 3 // 4:
+            if len(self._sending) > self._slots() * 3 // 4:
                 await asyncio.sleep(START_PAUSE_SECONDS)
             while not self.held and (batch := self._next_batch()):
                 await self._start(batch)
 
     def _next_batch(self) -> list[ClaimedRow]:
         """Take the rows that a slot is free for; a share of the slots is kept for high priority."""
-        capacity = self.sender.capacity
-        ordinary = max(1, int(capacity * (1 - settings.HIGH_PRIORITY_SHARE)))
+        slots = self._slots()
+        ordinary = max(1, int(slots * (1 - settings.HIGH_PRIORITY_SHARE)))
         return self._waiting.take(
-            slots=capacity - len(self._sending) - self._starting, ordinary_slots=ordinary - self._sending_ordinary
+            slots=slots - len(self._sending) - self._starting, ordinary_slots=ordinary - self._sending_ordinary
         )
+
+    def _slots(self) -> int:
+        """Return how many rows may be started at once: those the sender takes, and what it gets through in START_AHEAD_SECONDS."""
+        ahead = int(min(settings.CLAIM_BATCH_SIZE, self._rows_per_second * START_AHEAD_SECONDS))
+        return max(self.sender.capacity, ahead)
 
     async def _start(self, rows: list[ClaimedRow]) -> None:
         self._starting += len(rows)
@@ -272,19 +280,27 @@ class ChannelRun:
         self._startable.set()
 
     async def _try(self, row: ClaimedRow, person: Person) -> Tried:
-        """Render and send one row."""
+        """Render and send one row, once the sender has room for it."""
         tried = Tried()
+        is_handed_over = False
         try:
             tried.message, tried.version_id = compose(row, person, self._book)
-            tried.receipt = TEST_RECEIPT if row.is_test else await self.sender.send(tried.message)
+            if row.is_test:
+                tried.receipt = TEST_RECEIPT
+                return tried
+            async with self._sender_room:
+                is_handed_over = True
+                tried.receipt = await self.sender.send(tried.message)
         except SendError as refused:
             tried.error = refused
         except RenderError as refused:
             tried.error = SendError(refused.code, refused.message, permanent=True)
         except asyncio.CancelledError:
             # Only the timekeeper and the end of the grace cancel a send; both want it recorded, not passed on.
-            answer = f"The provider did not answer within {settings.SEND_DEADLINE_SECONDS:g} s; it may have taken the message"
-            tried.error = SendError("timeout", answer, ambiguous=True)
+            within = f"within {settings.SEND_DEADLINE_SECONDS:g} s"
+            answer = f"The provider did not answer {within}; it may have taken the message"
+            waited = f"The provider had no room for it {within}; it was not handed over"
+            tried.error = SendError("timeout", answer if is_handed_over else waited, ambiguous=is_handed_over)
         except Exception as failure:
             log.exception("send failed unexpectedly", job_id=str(row.job_id), channel=self.channel)
             what = f"{type(failure).__name__} in the sender; the log of this time has the rest"
