@@ -17,9 +17,9 @@ from tests.demo import RunningDemo
 RESULTS = Path(__file__).resolve().parents[2] / "test-results"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def browser(chromium: str) -> Iterator[Browser]:
-    """Start Chromium once."""
+    """Start Chromium for one test: Playwright's loop runs in this thread while it is open, and would be in the way of others' loops."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
