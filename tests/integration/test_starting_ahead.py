@@ -1,0 +1,55 @@
+"""A channel that goes fast starts rows before its sender has room for them; the sender itself never gets more than it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from deliveries.channels import Channel
+from deliveries.dispatch import Dispatcher
+from deliveries.models import Delivery, DeliveryAttempt
+from deliveries.senders.base import Message, Receipt, Sender
+from deliveries.workers.heartbeat import Heartbeat
+from tests.lifecycle import accept, incoming
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROWS = 12
+CAPACITY = 3
+
+
+class Stalled(Sender):
+    """Takes messages and never answers."""
+
+    channel = Channel.WS
+    capacity = CAPACITY
+
+    def __init__(self) -> None:
+        self.handed_over = 0
+
+    async def send(self, message: Message) -> Receipt:
+        self.handed_over += 1
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets the event")
+
+
+def test_rows_that_were_started_ahead_and_cut_before_their_turn_are_known_not_to_be_handed_over(settings: Any) -> None:
+    settings.SEND_DEADLINE_SECONDS = 1
+    settings.SHUTDOWN_GRACE_SECONDS = 4
+    settings.RETRY_DELAYS_SECONDS = [600.0]
+    sender = Stalled()
+    dispatcher = Dispatcher({"ws": sender}, heartbeat=Heartbeat("test"))
+    dispatcher.start()
+    try:
+        dispatcher.runs["ws"]._rows_per_second = 1000.0  # as after a minute of a provider that was fast until now
+        accept(*(incoming() for _ in range(ROWS)))
+        dispatcher.look("ws")
+        wait_until(lambda: DeliveryAttempt.objects.count() == ROWS, "every try was cut and recorded")
+    finally:
+        dispatcher.stop()
+    assert sender.handed_over == CAPACITY
+    assert DeliveryAttempt.objects.filter(is_ambiguous=True).count() == CAPACITY
+    assert not Delivery.objects.exclude(status__in=["RETRYING", "FAILED"]).exists()
