@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import django
@@ -22,13 +22,12 @@ if not apps.models_ready:
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from kafka import KafkaConsumer
 from minijinja import Environment
 
 from deliveries.models import Contact, Delivery, Lane, TemplateVersion, Tenant
 
-broker = RedisBroker(url=settings.REDIS_URL, namespace=f"{settings.REDIS_PREFIX}naive")
+broker = RedisBroker(url=settings.REDIS_URL, namespace=f"{settings.REDIS_PREFIX}naive")  # type: ignore[no-untyped-call]
 dramatiq.set_broker(broker)
 
 PRIORITIES = {"high": 0, "normal": 1, "low": 2}
@@ -96,7 +95,7 @@ def consume() -> None:
             meta={key: value for key, value in job["meta"].items() if key != "priority"},
             body_hash=hashlib.sha256(json.dumps(job, sort_keys=True).encode()).digest(),
             entrance=f"kafka:{record.topic}/{record.partition}@{record.offset}",
-            created_at=parse_datetime(job["created_at"]),
+            created_at=datetime.fromisoformat(job["created_at"]),
             accepted_at=timezone.now(),
             status="PENDING",
             next_attempt_at=timezone.now(),

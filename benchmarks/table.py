@@ -13,8 +13,8 @@ from pathlib import Path
 
 def print_facts(**versions: str) -> None:
     """Print the exact command, the machine and what ran on it, so that a number is never read without them."""
-    name = __import__("__main__").__spec__.name
-    print(f"$ python -m {shlex.join([name, *sys.argv[1:]])}")
+    module = Path(sys.argv[0]).stem
+    print(f"$ python -m {shlex.join([f'benchmarks.{module}', *sys.argv[1:]])}")
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     facts = {"cores": str(os.cpu_count()), "processor": _processor(), "load before": load}
     facts |= {"Python": platform.python_version(), **versions}

@@ -113,7 +113,7 @@ class World:
 
     def one(self, query: str, *values: object) -> object:
         """Return the first value of a query's first row."""
-        row = self.database.execute(query, values).fetchone()  # type: ignore[call-overload]
+        row = self.database.execute(query, values).fetchone()
         assert row is not None, query
         return row[0]
 
