@@ -42,6 +42,7 @@ def test_a_claimer_frozen_in_its_turn_holds_nobody_up(make_scenario: MakeScenari
         frozen.execute(TAKE_TURN, (CLAIM_LOCK, "email"))  # and never another word
         scenario.start()
         scenario.hand_in(job(person) for person in those)
+        scenario.wait_for("true", len(those), within_seconds=WAIT_SECONDS)
         verdict = scenario.verdict()
         frozen.close()
     assert not verdict.violations, str(verdict)
