@@ -14,7 +14,7 @@ from django.db import connection
 
 from deliveries import lifecycle
 from deliveries.lifecycle import ClaimedRow
-from tests.lifecycle import accept, incoming, on_connection, sent
+from tests.lifecycle import accept, incoming, on_connection, send_all, sent
 
 T = TypeVar("T")
 WAITING = 3000
@@ -41,8 +41,23 @@ def claimed(transactional_db: None) -> list[ClaimedRow]:
     return rows
 
 
-def test_a_claim_reads_few_blocks(claimed: list[ClaimedRow]) -> None:
-    assert len({row.id for row in claimed}) == CLAIMED
+def test_a_claim_reads_few_blocks_beside_rows_in_flight(claimed: list[ClaimedRow]) -> None:
+    rows, read = with_blocks(lambda c: lifecycle.claim(c, channel="ws", limit=CLAIMED, lease_seconds=90))
+    assert len({row.id for row in (*rows, *claimed)}) == 2 * CLAIMED
+    assert read < CLAIMED * MOST_BLOCKS_A_ROW
+
+
+def test_a_claim_reads_few_blocks_where_the_statistics_know_nothing_in_flight(transactional_db: None) -> None:
+    accept(*(incoming() for _ in range(WAITING)))
+    while send_all():
+        pass
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE notification_delivery")
+    accept(*(incoming() for _ in range(WAITING)))
+    for _ in range(3):
+        rows, read = with_blocks(lambda c: lifecycle.claim(c, channel="ws", limit=CLAIMED, lease_seconds=90))
+        assert len(rows) == CLAIMED
+        assert read < CLAIMED * MOST_BLOCKS_A_ROW
 
 
 def test_a_start_and_a_finish_read_few_blocks(claimed: list[ClaimedRow]) -> None:
