@@ -165,6 +165,14 @@ def tree(pid: int) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+def seconds_used(process: psutil.Process) -> float:
+    """Return the processor time of one process, 0 when it ended meanwhile."""
+    try:
+        return float(sum(process.cpu_times()))
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
 def user_of(number: int) -> UUID:
     """Return the user id of a contact, as INSERT_CONTACTS makes it."""
     return UUID(hashlib.md5(f"contact {number}".encode(), usedforsecurity=False).hexdigest())
@@ -267,7 +275,7 @@ class Build:
         """Return what each process and the servers have used of the cores so far, children included."""
         pids = {name: child.pid for name, child in self.children.items()}
         pids |= {server.name: server.pid for server in self.world.servers}
-        return {name: sum(sum(one.cpu_times()) for one in tree(pid)) for name, pid in pids.items()}
+        return {name: sum(map(seconds_used, tree(pid))) for name, pid in pids.items()}
 
 
 def wait_until_sent(world: World, build: Build, count: int) -> None:

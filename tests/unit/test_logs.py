@@ -1,0 +1,32 @@
+"""The log thins only what kafka-python says over and over, and says how much it left out."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from notifyproj import logs
+
+
+def record(text: str, *args: object, logger: str = "kafka.cluster") -> logging.LogRecord:
+    return logging.LogRecord(logger, logging.ERROR, "", 1, text, args, None)
+
+
+def test_a_thing_said_again_soon_is_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("notifyproj.logs.time.monotonic", lambda: now)
+    thinned = logs.Thinned()
+    assert thinned.filter(record("Topic %s not found", "outbox"))
+    assert not thinned.filter(record("Topic %s not found", "outbox"))
+    assert not thinned.filter(record("Topic %s not found", "other"))
+    assert thinned.filter(record("Connection failed: %s", "ECONNREFUSED"))
+    now += logs.REPEAT_AFTER_SECONDS
+    said = record("Topic %s not found", "outbox")
+    assert thinned.filter(said)
+    assert said.getMessage() == "Topic outbox not found (and 2 more like it)"
+
+
+def test_our_own_words_are_all_written() -> None:
+    thinned = logs.Thinned()
+    assert all(thinned.filter(record("senders drained", logger="deliveries.dispatch")) for _ in range(3))
