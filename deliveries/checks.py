@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from deliveries.channel_senders import KNOWN_SENDERS
 from deliveries.channels import CHANNELS, Channel
+from deliveries.workers.stopping import WORKING_PART_OF_GRACE
 
 TAG = "settings"
 POSITIVE = (
@@ -92,11 +93,12 @@ def _is_delay(value: Any) -> bool:
 
 def _time_limits() -> Found:
     deadline, grace, lease = settings.SEND_DEADLINE_SECONDS, settings.SHUTDOWN_GRACE_SECONDS, settings.LEASE_SECONDS
-    if not deadline < grace < lease:
+    if not deadline < grace * WORKING_PART_OF_GRACE or not grace < lease:
         yield (
             4,
-            f"SEND_DEADLINE_SECONDS ({deadline:g}) < SHUTDOWN_GRACE_SECONDS ({grace:g}) < LEASE_SECONDS ({lease:g}) does not hold.",
-            "A send must end before a stopping process gives up, and that before its rows are handed to another: 20 < 30 < 90.",
+            f"SEND_DEADLINE_SECONDS ({deadline:g}) < {WORKING_PART_OF_GRACE:g} of SHUTDOWN_GRACE_SECONDS ({grace:g}), and that"
+            f" < LEASE_SECONDS ({lease:g}), does not hold.",
+            "A send must end before a stopping process gives up, and that before its rows are handed to another: 20 < 24, 30 < 90.",
         )
     if lease > settings.MAX_SEND_DELAY_SECONDS > 0:
         yield (

@@ -22,6 +22,7 @@ from deliveries.channel_run import ChannelRun
 from deliveries.rendering import TemplateBook
 from deliveries.senders.base import Sender
 from deliveries.workers.heartbeat import Heartbeat, Watch
+from deliveries.workers.stopping import WORKING_PART_OF_GRACE
 
 log = structlog.get_logger(__name__)
 
@@ -135,8 +136,7 @@ class Dispatcher:
     async def _close(self) -> None:
         for run in self.runs.values():
             run.hold()
-        # A margin for what comes after the sends: the last heartbeat and the end of the process.
-        deadline = self._loop.time() + settings.SHUTDOWN_GRACE_SECONDS * 0.9
+        deadline = self._loop.time() + settings.SHUTDOWN_GRACE_SECONDS * WORKING_PART_OF_GRACE
         try:
             async with asyncio.timeout_at(deadline):
                 await self._exclusive.acquire()  # suspects that are being sent end first; none begins after this

@@ -25,6 +25,8 @@ SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_adviso
 MOST_PER_PERSON = 8
 # How many rows a lane may be searched beyond its quota, past rows that cannot be claimed now (their person has one in flight).
 SEARCH_MARGIN = 2000
+# How many rows a lane is searched in a second look, when such persons crowd its head.
+SEARCH_CROWD = 100_000
 PACE_BURST_SECONDS = 2.0
 
 WAITING = "d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL"
@@ -36,7 +38,26 @@ COLUMNS = """d.id, d.tenant_id, d.job_id, d.user_id, d.channel, d.priority, d.te
 # is finished. Rows are re-checked by `lease_token`, because the same condition on `lease_expires_at` would let the planner walk the
 # waiting index once for every row it picked. Who has one in flight is asked person by person: without OFFSET 0 the planner would walk
 # all that is in flight for every row, and without `tenant_id + 0` all rows of the tenant.
-CLAIM = f"""
+IN_FLIGHT = """EXISTS (SELECT FROM notification_delivery f
+    WHERE f.user_id = w.user_id AND f.channel = %(channel)s AND f.priority = l.priority
+        AND f.tenant_id + 0 = l.tenant_id AND f.lease_expires_at IS NOT NULL OFFSET 0)"""
+DUE_IN_LANE = f"""FROM notification_delivery d
+    WHERE d.channel = %(channel)s AND d.lane_id = {{lane}} AND {WAITING} AND d.next_attempt_at <= statement_timestamp()"""
+CLAIMABLE = "(w.expires_at IS NULL OR w.expires_at > statement_timestamp()) AND w.lost_leases = 0"
+# The first look stops as soon as it has enough, and looks past few rows. The second one takes each person's first rows only, so it has to
+# read all of its window; it looks only into lanes whose window was too small for the first.
+NEAR = f"""
+    SELECT w.id, w.next_attempt_at, w.user_id FROM (
+        SELECT d.* {DUE_IN_LANE.format(lane="l.id")} ORDER BY d.next_attempt_at, d.id LIMIT q.rows + %(margin)s) w
+    WHERE {CLAIMABLE} AND NOT {IN_FLIGHT}"""
+FAR = f"""
+    SELECT w.id, w.next_attempt_at, w.user_id FROM (
+        SELECT w.*, row_number() OVER (PARTITION BY w.user_id ORDER BY w.next_attempt_at, w.id) AS of_person FROM (
+            SELECT d.* {DUE_IN_LANE.format(lane="l.id")} ORDER BY d.next_attempt_at, d.id LIMIT %(crowd)s) w
+        WHERE {CLAIMABLE}) w
+    WHERE w.of_person <= %(most_per_person)s AND NOT {IN_FLIGHT}"""
+IS_CROWDED = f"EXISTS (SELECT {DUE_IN_LANE.format(lane='h.lane_id')} OFFSET %(margin)s)"
+CLAIM_SHAPE = f"""
 WITH RECURSIVE heads (lane_id) AS (
     (SELECT d.lane_id FROM notification_delivery d WHERE d.channel = %(channel)s AND {WAITING} ORDER BY d.lane_id LIMIT 1)
     UNION ALL
@@ -57,6 +78,7 @@ WITH RECURSIVE heads (lane_id) AS (
     WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL
         AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
         AND l.priority <= %(lowest_priority)s AND b.tokens >= 1 AND h.first_due_at <= statement_timestamp()
+        AND {{which}}
 ), share AS MATERIALIZED (
     SELECT ceil(%(limit)s::numeric / greatest(1, count(DISTINCT tenant_id)))::int AS rows FROM lane
 ), tenant AS MATERIALIZED (
@@ -74,15 +96,7 @@ WITH RECURSIVE heads (lane_id) AS (
     SELECT p.*, l.tenant_id, l.priority, q.rows AS quota, q.share, row_number() OVER (
         PARTITION BY l.tenant_id, l.priority, p.user_id ORDER BY p.next_attempt_at, p.id) AS of_person
     FROM lane l JOIN quota q ON q.tenant_id = l.tenant_id
-    CROSS JOIN LATERAL (
-        SELECT w.id, w.next_attempt_at, w.user_id FROM (
-            SELECT d.id, d.next_attempt_at, d.user_id, d.expires_at, d.lost_leases FROM notification_delivery d
-            WHERE d.channel = %(channel)s AND d.lane_id = l.id AND {WAITING} AND d.next_attempt_at <= statement_timestamp()
-            ORDER BY d.next_attempt_at, d.id LIMIT q.rows + %(margin)s) w
-        WHERE (w.expires_at IS NULL OR w.expires_at > statement_timestamp()) AND w.lost_leases = 0
-            AND NOT EXISTS (SELECT FROM notification_delivery f
-                WHERE f.user_id = w.user_id AND f.channel = %(channel)s AND f.priority = l.priority
-                    AND f.tenant_id + 0 = l.tenant_id AND f.lease_expires_at IS NOT NULL OFFSET 0)
+    CROSS JOIN LATERAL ({{search}}
         ORDER BY w.next_attempt_at, w.id LIMIT least(q.rows, l.allowance)) p
 ), ranked AS (
     SELECT id, next_attempt_at, priority, quota, share,
@@ -110,6 +124,8 @@ WITH RECURSIVE heads (lane_id) AS (
 )
 SELECT {COLUMNS} FROM claimed d ORDER BY d.priority, d.next_attempt_at, d.id
 """
+CLAIM = CLAIM_SHAPE.format(search=NEAR, which="true")
+CLAIM_FROM_CROWD = CLAIM_SHAPE.format(search=FAR, which=IS_CROWDED)
 
 # Rows whose process died while they were being sent run apart from the rest, the oldest loss first: alone from the second loss on.
 CLAIM_SUSPECTS = f"""
@@ -168,22 +184,23 @@ async def claim(
     A row whose person has one in flight on that channel and priority is passed over. Raises: psycopg.OperationalError.
     """
     token = uuid4()
+    values = {
+        "channel": channel,
+        "limit": limit,
+        "token": token,
+        "lease": lease_seconds,
+        "lowest_priority": lowest_priority,
+        "burst": PACE_BURST_SECONDS,
+        "margin": SEARCH_MARGIN,
+        "crowd": SEARCH_CROWD,
+        "most_per_person": MOST_PER_PERSON,
+    }
     async with connection.transaction():
         await connection.execute(TAKE_TURN, (CLAIM_LOCK, channel))
-        cursor = await connection.execute(
-            CLAIM,
-            {
-                "channel": channel,
-                "limit": limit,
-                "token": token,
-                "lease": lease_seconds,
-                "lowest_priority": lowest_priority,
-                "burst": PACE_BURST_SECONDS,
-                "margin": SEARCH_MARGIN,
-                "most_per_person": MOST_PER_PERSON,
-            },
-        )
-        return [ClaimedRow(*(*values, token)) for values in await cursor.fetchall()]
+        rows = await (await connection.execute(CLAIM, values)).fetchall()
+        if not rows:
+            rows = await (await connection.execute(CLAIM_FROM_CROWD, values)).fetchall()
+        return [ClaimedRow(*(*row, token)) for row in rows]
 
 
 async def claim_suspects(

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-import orjson
 
 from deliveries.channels import Channel, Priority
+from deliveries.json_text import json_bytes
 
 MAX_IDS = 1000
 
@@ -204,4 +204,4 @@ def error(code: Code, message: str) -> str:
 
 
 def _frame(value: dict[str, Any]) -> str:
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+    return json_bytes(value).decode()

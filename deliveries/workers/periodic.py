@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from deliveries.workers.heartbeat import Heartbeat
 from deliveries.workers.registry import Worker, WorkerContext
+from deliveries.workers.stopping import WORKING_PART_OF_GRACE
 
 log = structlog.get_logger(__name__)
 
@@ -47,8 +48,7 @@ class PeriodicRunner:
         while not self._stop.is_set():
             time.sleep(LOOK_SECONDS)
         self._heartbeat.draining()
-        # A margin for the last heartbeat, so that the process is gone when its time is up.
-        deadline = time.monotonic() + settings.SHUTDOWN_GRACE_SECONDS * 0.8
+        deadline = time.monotonic() + settings.SHUTDOWN_GRACE_SECONDS * WORKING_PART_OF_GRACE
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)

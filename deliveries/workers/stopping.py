@@ -8,6 +8,8 @@ import time
 from types import FrameType
 
 LOOK_SECONDS = 0.1
+# What of SHUTDOWN_GRACE_SECONDS is for the work at hand; the rest is for its outcomes, the last heartbeat and the end of the process.
+WORKING_PART_OF_GRACE = 0.8
 
 
 class StopEvent(threading.Event):

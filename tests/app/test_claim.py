@@ -12,6 +12,7 @@ import pytest
 from deliveries import lifecycle
 from deliveries.channels import Status
 from deliveries.database import connection_parameters
+from deliveries.lifecycle.claim import MOST_PER_PERSON, SEARCH_MARGIN
 from deliveries.models import Delivery, Lane
 from tests.factories import TenantFactory
 from tests.lifecycle import accept, claim, failed, finish, incoming, on_connection, send_all, sent, start
@@ -77,6 +78,15 @@ def test_a_person_with_very_many_rows_does_not_fill_a_claim() -> None:
     assert theirs == sorted(theirs)
     assert 0 < len(theirs) < 50
     assert [row.id for row in claim(limit=50)] == [other]
+
+
+def test_a_person_whose_rows_fill_a_lanes_head_keeps_nobody_waiting() -> None:
+    person = str(uuid4())
+    accept(*(incoming(user_id=person) for _ in range(SEARCH_MARGIN + 600)))
+    others = accept(*(incoming() for _ in range(5)))
+    assert len(claim(limit=500)) == MOST_PER_PERSON
+    assert [row.id for row in claim(limit=500)] == others
+    assert claim(limit=500) == []
 
 
 def test_another_priority_of_the_same_person_is_not_held_up() -> None:
