@@ -94,6 +94,19 @@ def test_the_tour_shows_how_long_a_job_took_and_leads_to_its_timeline(demo: Runn
     expect(opened.value.get_by_role("heading", name="Timeline")).to_be_visible()
 
 
+def test_the_tour_goes_on_after_it_made_somebody_staff(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = open_page(demo.url)
+    for number, heading in enumerate(("Dashboard", "Undeliverable")):
+        with page.context.expect_page() as opened:
+            page.locator("#staff form").nth(number).get_by_role("button", name=heading).click()
+        expect(opened.value.get_by_role("heading", level=1)).to_contain_text(heading)
+    page.get_by_role("button", name="Send me one").click()
+    sent = page.get_by_role("list", name="What you sent")
+    with page.context.expect_page() as opened:
+        sent.get_by_role("button", name="Open its timeline").click()
+    expect(opened.value.get_by_role("heading", name="Timeline")).to_be_visible()
+
+
 def test_a_mail_arrives_in_the_tours_mailbox(demo: RunningDemo, open_page: OpenPage) -> None:
     page = open_page(demo.url)
     page.get_by_role("button", name="Send me an e-mail").click()
