@@ -48,6 +48,22 @@
     else selectTab(target);
   });
 
+  // Unfold's account menu, navigation toggles and search are boxes that listen to clicks: the keyboard gets them as buttons.
+  function makeButtons() {
+    for (const box of document.querySelectorAll("[x-on\\:click]:is(div, span, a:not([href])):not(#changelist-filter-close)")) {
+      if (box.querySelector("a[href], button, input")) continue;
+      Object.assign(box, { role: "button", tabIndex: 0 });
+      box.dataset.madeButton = "";
+      if (box.getAttribute("x-on:click").includes("sidebar")) box.ariaLabel = "Show or hide the navigation";
+    }
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if ((event.key !== "Enter" && event.key !== " ") || !("madeButton" in event.target.dataset)) return;
+    event.preventDefault();
+    event.target.click();
+  });
+
   document.addEventListener("keydown", (event) => {
     const tab = event.target.closest?.("[role=tab]");
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -158,6 +174,7 @@
       document.body.prepend(skip);
       document.getElementById("content")?.setAttribute("tabindex", "-1");
     }
+    makeButtons();
     const area = document.querySelector("[data-live-url]");
     if (!area) return;
     drawChart();
