@@ -50,7 +50,7 @@ OUTCOMES: Final = {
 PRIORITIES: Final = {0: "High", 1: "Normal", 2: "Low"}
 SERVICES: Final = {
     "sender": "Sender",
-    "consumer": "Outbox consumer",
+    "consumer": "Consumer",
     "periodic": "Scheduled tasks",
     "web": "Web server",
 }

@@ -258,5 +258,25 @@ def test_workers_that_need_a_person_come_first(admin_client: Client) -> None:
     assert "Stuck: alive, but its work does not move" in page
 
 
+def test_consumers_are_told_apart_by_their_topic(admin_client: Client) -> None:
+    now = timezone.now()
+    for topic in ("jobs", "simple"):
+        WorkerHeartbeat.objects.create(
+            service_type="consumer",
+            instance_id=topic,
+            host="h",
+            pid=1,
+            started_at=now,
+            beat_at=now,
+            progress_at=now,
+            detail={"topic": topic},
+        )
+
+    page = admin_client.get(reverse("admin:deliveries_workerheartbeat_changelist")).content.decode()
+
+    assert "Consumer of jobs" in page
+    assert "Consumer of simple" in page
+
+
 def test_the_anchor_of_a_heading_is_the_one_that_markdown_hosts_make() -> None:
     assert runbook.anchor_of("The mail server is away, or slow!") == "the-mail-server-is-away-or-slow"
