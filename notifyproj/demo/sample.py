@@ -179,6 +179,7 @@ def job(
     *,
     job_id: str = "",
     event_type: str = "demo",
+    event_id: str = "",
     priority: str = "normal",
     data: dict[str, Any] | None = None,
     **what: Any,
@@ -189,7 +190,12 @@ def job(
         "user_id": str(user_id),
         "channel": channel,
         "data": data or {},
-        "meta": {"event_type": event_type, "event_id": str(uuid4()), "campaign_id": None, "priority": priority},
+        "meta": {
+            "event_type": event_type,
+            "event_id": event_id or str(uuid4()),
+            "campaign_id": None,
+            "priority": priority,
+        },
         "created_at": datetime.now(tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         **what,
     }

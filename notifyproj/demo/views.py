@@ -12,6 +12,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -20,6 +21,7 @@ import jwt
 import redis
 from django.conf import settings
 from django.contrib.auth import get_user_model, login
+from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -33,7 +35,7 @@ from kafka.errors import KafkaError
 
 from deliveries import figures, kafka
 from deliveries.admin import words
-from deliveries.channels import Channel
+from deliveries.channels import Channel, Status
 from deliveries.models import DeadLetter, Delivery
 from deliveries.reasons import describe
 from notifyproj.demo import mailbox, sample, terminal, topic
@@ -42,6 +44,7 @@ from notifyproj.demo.folder import Folder, State
 TOKEN_SECONDS: Final = 24 * 3600
 STAFF: Final = ("admin", "ben")
 LOAD_JOBS: Final = 1000
+LOAD_AGE: Final = timedelta(hours=1)
 UNAVAILABLE: Final = 503
 #: Only what the page brings itself; the component and the phone's frame carry their own <style>.
 PAGE_CSP: Final = "; ".join(
@@ -218,9 +221,9 @@ def stop_a_sender(request: HttpRequest) -> JsonResponse:
         raise Http404("Nobody watches over the senders here.")
 
     def load_and_kill() -> dict[str, Any]:
-        _load()
+        load = _load()
         os.kill(state.pid, signal.SIGUSR1)
-        return {"jobs": LOAD_JOBS}
+        return {"jobs": LOAD_JOBS, "load": load}
 
     return _answer(load_and_kill)
 
@@ -233,13 +236,25 @@ def wipe_redis(request: HttpRequest) -> JsonResponse:
         raise Http404("This Redis is not the demo's own.")
 
     def load_and_wipe() -> dict[str, Any]:
-        _load()
+        load = _load()
         with redis.Redis.from_url(settings.REDIS_URL) as client:
             keys = client.dbsize()
             client.flushall()
-        return {"jobs": LOAD_JOBS, "keys": keys}
+        return {"jobs": LOAD_JOBS, "load": load, "keys": keys}
 
     return _answer(load_and_wipe)
+
+
+@never_cache
+@require_safe
+def load(request: HttpRequest, load: UUID) -> JsonResponse:
+    """Say how many of a load's jobs have arrived, how many are over, and how many jobs of all are unaccounted for."""
+    now = timezone.now()
+    rows = Delivery.objects.filter(accepted_at__gte=now - LOAD_AGE, meta__event_id=str(load))
+    counts = rows.aggregate(
+        arrived=Count("id", filter=Q(status=Status.SENT)), over=Count("id", filter=Q(finished_at__isnull=False))
+    )
+    return JsonResponse({**counts, "unaccounted": figures.balance(now).unaccounted})
 
 
 @never_cache
@@ -275,19 +290,28 @@ def _standing(row: Delivery) -> dict[str, Any]:
         "word": chip.text,
         "tone": chip.tone,
         "is_over": row.is_terminal,
+        "held": _held(row),
         "milliseconds": round((row.finished_at - row.accepted_at).total_seconds() * 1000) if row.finished_at else None,
         "page": reverse("admin:deliveries_delivery_change", args=[row.pk]),
     }
 
 
-def _load() -> None:
-    """Put many in-app jobs for all but Ana on the topic."""
+def _held(row: Delivery) -> str:
+    """Say that staff hold what a waiting job waits in; empty otherwise."""
+    is_held = row.is_waiting and row.lane is not None and row.lane.paused_at is not None
+    return f"{words.channel(row.channel)} is on hold, so it waits. {words.whats_next(row)}" if is_held else ""
+
+
+def _load() -> str:
+    """Put many in-app jobs for all but Ana on the topic, and return the event that all of them are of."""
+    event_id = str(uuid4())
     words_ = {"title": "Weekly watering", "body": "Half a litre for each pot."}
     others = range(2, len(sample.PEOPLE) + 1)
     topic.put_jobs(
-        sample.job(sample.user_id_of(random.choice(others)), "ws", content=words_, priority="low")
+        sample.job(sample.user_id_of(random.choice(others)), "ws", content=words_, priority="low", event_id=event_id)
         for _ in range(LOAD_JOBS)
     )
+    return event_id
 
 
 def _answer(act: Callable[[], dict[str, Any]]) -> JsonResponse:

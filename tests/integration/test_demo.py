@@ -87,7 +87,8 @@ def test_a_bad_job_is_refused_between_two_that_arrive(visitor: Visitor) -> None:
 def test_what_the_page_breaks_loses_nothing(demo: RunningDemo, visitor: Visitor, button: str) -> None:
     before = visitor.json("/demo/status/")["balance"]["accepted"]
     starts = sender_starts(demo)
-    jobs = visitor.post(f"/demo/{button}/")["jobs"]
+    answer = visitor.post(f"/demo/{button}/")
+    jobs, load = answer["jobs"], answer["load"]
 
     def all_sent() -> bool:
         balance = visitor.json("/demo/status/")["balance"]
@@ -95,6 +96,7 @@ def test_what_the_page_breaks_loses_nothing(demo: RunningDemo, visitor: Visitor,
         return bool(balance["accepted"] >= before + jobs and balance["waiting"] == 0)
 
     eventually(all_sent, within_seconds=240)
+    assert visitor.json(f"/demo/loads/{load}/") == {"arrived": jobs, "over": jobs, "unaccounted": 0}
     assert sender_starts(demo) == starts + (button == "stop-a-sender")
     eventually(lambda: visitor.get("/health/workers").status_code == 200, what="the dead sender's successor buried it")
 

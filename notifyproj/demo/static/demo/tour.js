@@ -5,6 +5,7 @@
 
 const KEPT_RESULTS = 4;
 const GIVE_UP_MS = 60_000;
+const LOAD_PATIENCE_MS = 240_000;
 const LOOK_MS = 150;
 const CALM_MS = 2000;
 const BUSY_MS = 400;
@@ -29,15 +30,15 @@ async function post(path, fields = {}) {
   throw new Error(problem || `The server answered ${answer.status} to ${path}.`);
 }
 
-/** Ask again and again until `enough` says so. Throws after a minute, saying what was waited for. */
-async function until(path, enough, what) {
-  const end = performance.now() + GIVE_UP_MS;
+/** Ask again and again until `enough` says so. Throws after a while, saying what was waited for. */
+async function until(path, enough, what, patience = GIVE_UP_MS) {
+  const end = performance.now() + patience;
   while (performance.now() < end) {
     const answer = await ask(path);
     if (enough(answer)) return answer;
     await wait(LOOK_MS);
   }
-  throw new Error(`${what} took longer than a minute. Look at the staff pages.`);
+  throw new Error(`${what} took longer than ${span(patience)}. Look at the staff pages.`);
 }
 
 function make(tag, className = "", text = "") {
@@ -49,13 +50,26 @@ function make(tag, className = "", text = "") {
 
 /** A line in one of the page's lists of results, the newest on top. */
 class Result {
-  constructor(list, text) {
+  constructor(text) {
     this.row = make("li");
     this.chip = make("span", "chip", "…");
     this.what = make("span", "what", text);
     this.row.append(this.chip, this.what);
-    list.prepend(this.row);
+  }
+
+  static newest(list, text) {
+    const result = new Result(text);
+    list.prepend(result.row);
     while (list.children.length > KEPT_RESULTS) list.lastChild.remove();
+    return result;
+  }
+
+  /** A line that belongs to this one, below it. */
+  part(text) {
+    this.parts ??= this.row.appendChild(make("ol", "parts"));
+    const result = new Result(text);
+    this.parts.append(result.row);
+    return result;
   }
 
   say(word, tone, text, small = "") {
@@ -73,7 +87,13 @@ class Result {
     const button = make("button", "", label);
     button.type = "button";
     button.addEventListener("click", () => openAsStaff(page));
-    this.row.append(button);
+    this.what.after(button);
+  }
+
+  /** How a job stands: over, or waiting because staff hold its channel. */
+  job(job, text, small = "") {
+    this.say(job.held ? "On hold" : job.word, job.held ? "warn" : job.tone, job.held || text, small);
+    this.link("Open its timeline", job.page);
   }
 
   fail(error) {
@@ -82,6 +102,7 @@ class Result {
 }
 
 const span = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+const isSettled = (job) => job.is_over || job.held;
 
 /** Opens a staff page in a new tab, logged in as admin: a POST, since it changes who one is. */
 function openAsStaff(page) {
@@ -94,18 +115,19 @@ document.addEventListener("submit", ({ target }) => {
   target.elements.csrfmiddlewaretoken.value = csrf();
 });
 
-/** Runs what a button does, once at a time. */
+/** Runs what a button does, once at a time. The button keeps the focus, which a disabled one would lose. */
 function onPress(id, list, text, act) {
   const button = byId(id);
   button?.addEventListener("click", async () => {
-    button.disabled = true;
-    const result = new Result(byId(list), text);
+    if (button.ariaDisabled === "true") return;
+    button.ariaDisabled = "true";
+    const result = Result.newest(byId(list), text);
     try {
       await act(result, performance.now());
     } catch (error) {
       result.fail(error);
     } finally {
-      button.disabled = false;
+      button.ariaDisabled = "false";
     }
   });
 }
@@ -135,38 +157,36 @@ function arrival(jobId) {
 
 onPress("send-ws", "sent", "On its way to the phone …", async (result, pressed) => {
   const { job_id: id } = await post("/demo/send/", { channel: "ws" });
-  const at = await arrival(id);
-  result.say("In inbox", "ok", "");
-  result.time(at - pressed, "from your press to the phone");
-  const job = await until(`/demo/jobs/${id}/`, (answer) => answer.is_over, "Its row");
-  result.link("Open its timeline", job.page);
+  const arrived = arrival(id);
+  arrived.catch(() => {}); // it is awaited later, or not at all while the channel is on hold
+  const job = await until(`/demo/jobs/${id}/`, isSettled, "Its row");
+  result.job(job, "");
+  if (!job.held) result.time((await arrived) - pressed, "from your press to the phone");
 });
 
 onPress("send-email", "sent", "On its way to the mailbox …", async (result) => {
   const { job_id: id } = await post("/demo/send/", { channel: "email" });
-  const job = await until(`/demo/jobs/${id}/`, (answer) => answer.is_over, "The mail");
-  result.say(job.word, job.tone, "");
+  const job = await until(`/demo/jobs/${id}/`, isSettled, "The mail");
+  result.job(job, "");
+  if (job.held) return;
   result.time(job.milliseconds, "from accepted to handed over");
-  result.link("Open its timeline", job.page);
   await showMails(true);
 });
 
 onPress("send-bad", "judged", "On the topic …", async (result) => {
   const { bad, before, after } = await post("/demo/bad/", { job: byId("bad-job").value });
   const place = `partition ${bad.partition}, offset ${bad.offset}`;
-  const judged = await until(`/demo/records/${bad.partition}/${bad.offset}/`, (answer) => answer.is_refused || answer.is_over, "The job");
+  const judged = await until(`/demo/records/${bad.partition}/${bad.offset}/`, (answer) => answer.is_refused || isSettled(answer), "The job");
   if (judged.is_refused) {
     result.say("Refused", "bad", judged.sentence, `${judged.title}; ${place}`);
     result.link("Show it under Undeliverable", judged.page);
   } else {
-    result.say(judged.word, judged.tone, "This one is a job like any other.", place);
-    result.link("Open its timeline", judged.page);
+    result.job(judged, "This one is a job like any other.", place);
   }
   for (const [name, id] of [["before", before], ["after", after]]) {
-    const neighbour = new Result(byId("judged"), `The neighbour ${name}, on its way …`);
-    const job = await until(`/demo/jobs/${id}/`, (answer) => answer.is_over, "The neighbour");
-    neighbour.say(job.word, job.tone, `The neighbour ${name} it`);
-    neighbour.link("Open its timeline", job.page);
+    const neighbour = result.part(`The neighbour ${name} it, on its way …`);
+    const job = await until(`/demo/jobs/${id}/`, isSettled, "The neighbour");
+    neighbour.job(job, `The neighbour ${name} it`);
   }
 });
 
@@ -182,16 +202,31 @@ for (const button of document.querySelectorAll("[data-bad]")) {
 let busyUntil = 0;
 
 onPress("stop-a-sender", "broken", "Loading the topic …", async (result) => {
-  const { jobs } = await post("/demo/stop-a-sender/");
-  busyUntil = performance.now() + BUSY_FOR_MS;
-  result.say("Killed", "warn", `A sender was killed by SIGKILL amid ${jobs.toLocaleString()} jobs. It is being started again.`);
+  const load = await post("/demo/stop-a-sender/");
+  follow(result, load, "Killed", `A sender was killed by SIGKILL amid ${load.jobs.toLocaleString()} jobs and is started again.`);
 });
 
 onPress("wipe-redis", "broken", "Loading the topic …", async (result) => {
-  const { jobs, keys } = await post("/demo/wipe-redis/");
-  busyUntil = performance.now() + BUSY_FOR_MS;
-  result.say("Wiped", "warn", `All ${keys} keys of Redis were deleted amid ${jobs.toLocaleString()} jobs.`);
+  const load = await post("/demo/wipe-redis/");
+  follow(result, load, "Wiped", `All ${load.keys} keys of Redis were deleted amid ${load.jobs.toLocaleString()} jobs.`);
 });
+
+/** Says how many of a load have arrived, until it is over. Meanwhile the button may be pressed again. */
+async function follow(result, { load, jobs }, word, text) {
+  busyUntil = performance.now() + BUSY_FOR_MS;
+  const tell = ({ arrived, over, unaccounted }) => {
+    const isOver = over >= jobs;
+    const count = `${arrived.toLocaleString()} of ${jobs.toLocaleString()} arrived`;
+    const isWell = arrived === jobs && unaccounted === 0;
+    result.say(word, isOver ? (isWell ? "ok" : "bad") : "warn", `${text} ${count}${isOver ? `, unaccounted ${unaccounted}.` : " …"}`);
+    return isOver;
+  };
+  try {
+    await until(`/demo/loads/${load}/`, tell, "The load", LOAD_PATIENCE_MS);
+  } catch (error) {
+    result.fail(error);
+  }
+}
 
 async function showStatus() {
   const { balance, processes } = await ask("/demo/status/");
