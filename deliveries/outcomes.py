@@ -56,6 +56,8 @@ def failed(row: ClaimedRow, tried: Tried, error: SendError, *, duration_ms: int,
         ambiguous=error.ambiguous,
         retry_after_seconds=error.retry_after_seconds,
     )
+    if error.elsewhere and delay is not None:
+        delay = 0.0
     is_unknown = delay is None and error.ambiguous and not policy.retry_ambiguous
     return Outcome(
         id=row.id,
