@@ -21,7 +21,7 @@ from deliveries import lifecycle, outcomes
 from deliveries.channels import Priority, Status
 from deliveries.compose import compose
 from deliveries.database import AsyncPool
-from deliveries.lifecycle import ClaimedRow, Outcome, Person
+from deliveries.lifecycle import ClaimedRow, Outcome, Person, Tenants
 from deliveries.outcomes import Tried
 from deliveries.policies import policy_for
 from deliveries.rendering import RenderError, TemplateBook
@@ -64,13 +64,21 @@ class Finished:
 
 
 class ChannelRun:
-    """The rows of one channel in this process. `held` stops claiming and starting; what is being sent goes on."""
+    """The rows of one channel in this process, those of `tenants`. `held` stops claiming and starting; what is being sent goes on."""
 
     def __init__(
-        self, channel: str, sender: Sender, *, pool: AsyncPool, book: TemplateBook, heartbeat: Heartbeat
+        self,
+        channel: str,
+        sender: Sender,
+        *,
+        tenants: Tenants,
+        pool: AsyncPool,
+        book: TemplateBook,
+        heartbeat: Heartbeat,
     ) -> None:
         self.channel = channel
         self.sender = sender
+        self.tenants = tenants
         self.held = False
         self.progress = 0
         self._pool = pool
@@ -111,9 +119,13 @@ class ChannelRun:
     async def look(self) -> bool:
         """Claim what there is room for. Returns whether more may be waiting than was taken (so that others should look too)."""
         async with self._claiming:
-            limit, lowest_priority = self._room()
-            if self.held or limit <= 0:
+            room, lowest_priority = self._room()
+            if self.held or room <= 0:
                 self._more = True
+                return False
+            limit = await self.sender.admit(room)
+            if limit <= 0:
+                self._more = False  # the next look asks again
                 return False
             claim = lifecycle.claim
             rows = await self._with_connection(
@@ -123,6 +135,7 @@ class ChannelRun:
                     limit=limit,
                     lease_seconds=settings.LEASE_SECONDS,
                     lowest_priority=lowest_priority,
+                    tenants=self.tenants,
                 )
             )
             # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search.
@@ -135,7 +148,11 @@ class ChannelRun:
         """Claim and send suspects of this channel now, though it is held, and return how many once their outcomes are recorded."""
         rows = await self._with_connection(
             lambda connection: lifecycle.claim_suspects(
-                connection, channels=[self.channel], limit=limit, lease_seconds=settings.LEASE_SECONDS
+                connection,
+                channels=[self.channel],
+                limit=limit,
+                lease_seconds=settings.LEASE_SECONDS,
+                tenants=self.tenants,
             )
         )
         if rows:

@@ -27,6 +27,7 @@ def compose(row: ClaimedRow, person: Person, book: TemplateBook) -> tuple[Messag
         accepted_at=row.accepted_at,
         priority=row.priority,
         data=row.data,
+        refused_by=row.refused_by,
     )
     return message, version_id
 

@@ -13,7 +13,7 @@ Time is the database's (`statement_timestamp()`). No transaction stays open acro
 """
 
 from deliveries.lifecycle.accept import Accepted, NewRow, RowsMissingError, accept
-from deliveries.lifecycle.claim import ClaimedRow, claim, claim_suspects
+from deliveries.lifecycle.claim import ClaimedRow, Tenants, claim, claim_suspects
 from deliveries.lifecycle.finish import Outcome, finish
 from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace
 from deliveries.lifecycle.replay import cancel, replay
@@ -28,6 +28,7 @@ __all__ = [
     "Person",
     "RowsMissingError",
     "Swept",
+    "Tenants",
     "accept",
     "cancel",
     "claim",
