@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deliveries.addresses import Told
 from deliveries.channels import Status
 from deliveries.lifecycle import ClaimedRow, Outcome
 from deliveries.retry import RetryPolicy, next_delay_seconds
@@ -24,6 +25,7 @@ class Tried:
     version_id: int | None = None
     receipt: Receipt | None = None
     error: SendError | None = None
+    is_handed_over: bool = False
 
 
 def sent(row: ClaimedRow, tried: Tried, *, duration_ms: int, keeps_content: bool) -> Outcome:
@@ -72,6 +74,15 @@ def failed(row: ClaimedRow, tried: Tried, error: SendError, *, duration_ms: int,
         address=storable(tried.message.to, ADDRESS_LENGTH) if tried.message is not None else "",
         template_version_id=tried.version_id,
     )
+
+
+def told(tried: Tried) -> Told | None:
+    """Return what the far end said of where this message went, None when it was not asked."""
+    if tried.message is None or not tried.is_handed_over:
+        return None
+    results = tried.receipt.devices if tried.receipt is not None else tried.error.devices if tried.error is not None else ()
+    dead = tuple(result.device_id for result in results if result.is_dead)
+    return Told(tried.message, took=tried.error is None, dead_devices=dead)
 
 
 def refused(outcome: Outcome, error: Exception) -> Outcome:

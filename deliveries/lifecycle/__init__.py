@@ -7,6 +7,7 @@
     settle.py   expired, abandoned, cancelled,
                 no sender any more               on Django's connection, by the sweeper
     lanes.py    pause, resume, cancel, pace      on Django's connection, by staff
+    serving.py  who serves a tenant's channel     conditions for the others
     replay.py   replay and cancel single rows    on Django's connection, by staff
 
 Time is the database's (`statement_timestamp()`). No transaction stays open across a network call.
@@ -17,6 +18,7 @@ from deliveries.lifecycle.claim import ClaimedRow, Tenants, claim, claim_suspect
 from deliveries.lifecycle.finish import Outcome, finish
 from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace
 from deliveries.lifecycle.replay import cancel, replay
+from deliveries.lifecycle.serving import unserved
 from deliveries.lifecycle.settle import Swept, sweep
 from deliveries.lifecycle.start import Person, give_back, start
 
@@ -42,4 +44,5 @@ __all__ = [
     "replay",
     "start",
     "sweep",
+    "unserved",
 ]

@@ -9,6 +9,10 @@ from deliveries.channels import Channel
 from deliveries.models.tenants import Tenant
 
 
+# The inbox is ours, and a webhook goes to the person's own endpoint: neither has a provider.
+CARRIED = (Channel.EMAIL, Channel.PUSH, Channel.SMS)
+
+
 class Provider(models.Model):
     """One company or server that carries a tenant's messages of one channel. The lowest position that works is used."""
 
@@ -18,7 +22,7 @@ class Provider(models.Model):
         CLOSED = "closed", "Closed: use it whatever happens"
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="providers")
-    channel = models.CharField(max_length=16, choices=[(c.value, c.value) for c in Channel if c is not Channel.WS])
+    channel = models.CharField(max_length=16, choices=[(c.value, c.value) for c in CARRIED])
     name = models.CharField(max_length=100, help_text="What staff call it. Stands in every attempt that it made.")
     kind = models.CharField(max_length=32, help_text="What it speaks.")
     position = models.PositiveSmallIntegerField(

@@ -9,8 +9,18 @@ from typing import Any
 from django.conf import settings
 
 from deliveries.channels import Channel
-from deliveries.senders.base import Sender
+from deliveries.senders.apns import PRODUCTION_URL as APNS_URL
+from deliveries.senders.apns import ApnsSender
+from deliveries.senders.base import Platform, Sender
+from deliveries.senders.devices import DeviceSender
 from deliveries.senders.email import EmailSender
+from deliveries.senders.fcm import BASE_URL as FCM_URL
+from deliveries.senders.fcm import FcmSender
+from deliveries.senders.http_sms import HttpSmsSender
+from deliveries.senders.push import PushSender
+from deliveries.senders.twilio import BASE_URL as TWILIO_URL
+from deliveries.senders.twilio import TwilioSender
+from deliveries.senders.webpush import WebPushSender
 
 # A sender's own time limit ends before dispatch's, so that it can still say how far the message was.
 OWN_LIMIT_SHARE = 0.9
@@ -82,7 +92,109 @@ SMTP = Kind(
     _smtp,
 )
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (SMTP,)}
+def _twilio(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
+    return TwilioSender(
+        account_sid=options["account_sid"],
+        auth_token=options["auth_token"],
+        api_key_sid=options["api_key_sid"],
+        from_number=options["from_number"],
+        messaging_service_sid=options["messaging_service_sid"],
+        status_callback=options["status_callback"],
+        default_region=options["default_region"],
+        base_url=options["base_url"],
+        **_outgoing(deadline_seconds),
+    )
+
+
+def _http_sms(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
+    secrets = {name: options[name] for name in ("key", "key_2") if options[name]}
+    return HttpSmsSender(
+        description=options["description"],
+        secrets=secrets,
+        default_region=options["default_region"],
+        **_outgoing(deadline_seconds),
+    )
+
+
+def _push(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
+    """Make a sender for the platforms that are filled in."""
+    platforms: dict[Platform, DeviceSender] = {}
+    outgoing = _outgoing(deadline_seconds)
+    if options["fcm_service_account"]:
+        account = options["fcm_service_account"]
+        platforms["fcm"] = FcmSender(service_account=account, base_url=options["fcm_base_url"], **outgoing)
+    if options["apns_key"]:
+        platforms["apns"] = ApnsSender(
+            key=options["apns_key"],
+            key_id=options["apns_key_id"],
+            team_id=options["apns_team_id"],
+            topic=options["apns_topic"],
+            base_url=options["apns_base_url"],
+            timeout_seconds=outgoing["timeout_seconds"],
+            ca_file=outgoing["ca_file"],
+        )
+    if options["vapid_key"]:
+        platforms["webpush"] = WebPushSender(key=options["vapid_key"], contact=options["vapid_contact"], **outgoing)
+    if not platforms:
+        raise OptionError("fcm_service_account", "Fill in at least one of FCM, APNs and Web Push.")
+    return PushSender(platforms)
+
+
+def _outgoing(deadline_seconds: float) -> dict[str, Any]:
+    return {
+        "timeout_seconds": deadline_seconds * OWN_LIMIT_SHARE,
+        "allow_private": settings.PRIVATE_ADDRESSES_ALLOWED,
+        "ca_file": settings.OUTGOING_CA_FILE,
+    }
+
+
+TWILIO = Kind(
+    "twilio",
+    "Twilio",
+    Channel.SMS,
+    (
+        Option("account_sid", "Account SID", "AC and 32 digits, from Twilio's console.", is_required=True),
+        Option("auth_token", "Auth token", "Or the secret of the API key.", is_required=True, is_secret=True),
+        Option("api_key_sid", "API key SID", "Empty: the account itself logs in."),
+        Option("from_number", "From", "A number of yours in E.164, or empty where a messaging service is given."),
+        Option("messaging_service_sid", "Messaging service SID"),
+        Option("status_callback", "Status callback", "The address under which Twilio reaches this service."),
+        Option("default_region", "Region of numbers without +", "Two letters, such as DE. Empty: they are refused."),
+        Option("base_url", "API address", default=TWILIO_URL),
+    ),
+    _twilio,
+)
+HTTP_SMS = Kind(
+    "http_sms",
+    "Another SMS provider over HTTP",
+    Channel.SMS,
+    (
+        Option("description", "Description", "JSON: docs/providers.md shows its form.", type=dict, is_required=True),
+        Option("key", "Key", "Stands where the description says {secret.key}.", is_secret=True),
+        Option("key_2", "Second key", "Stands where it says {secret.key_2}.", is_secret=True),
+        Option("default_region", "Region of numbers without +", "Two letters, such as DE. Empty: they are refused."),
+    ),
+    _http_sms,
+)
+PUSH = Kind(
+    "push",
+    "Push: FCM, APNs and Web Push",
+    Channel.PUSH,
+    (
+        Option("fcm_service_account", "FCM service account", "The JSON file's content.", is_secret=True),
+        Option("fcm_base_url", "FCM address", default=FCM_URL),
+        Option("apns_key", "APNs key", "The .p8 file's content.", is_secret=True),
+        Option("apns_key_id", "APNs key id"),
+        Option("apns_team_id", "APNs team id"),
+        Option("apns_topic", "APNs topic", "The app's bundle id."),
+        Option("apns_base_url", "APNs address", default=APNS_URL),
+        Option("vapid_key", "VAPID key", "The private key, for Web Push.", is_secret=True),
+        Option("vapid_contact", "VAPID contact", "mailto: or https: address that push services may write to."),
+    ),
+    _push,
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (SMTP, TWILIO, HTTP_SMS, PUSH)}
 
 
 def complete(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:

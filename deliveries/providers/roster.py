@@ -16,7 +16,7 @@ from deliveries.channels import Channel
 from deliveries.providers.breaker import Breaker, Forced
 from deliveries.providers.chain import Chain, Link
 from deliveries.providers.credentials import CredentialsError, unseal
-from deliveries.providers.kinds import KINDS, OptionError, complete
+from deliveries.providers.kinds import KINDS, complete
 from deliveries.providers.shared import Shared
 
 log = structlog.get_logger(__name__)
@@ -111,7 +111,7 @@ def _links(members: Sequence[Row], breakers: Mapping[int, Breaker]) -> list[Link
         try:
             kind = KINDS[row.kind]
             sender = kind.make(complete(kind, {**row.options, **unseal(row.sealed_credentials)}), deadline)
-        except (KeyError, OptionError, CredentialsError) as error:
+        except (KeyError, ValueError, CredentialsError) as error:
             log.error("provider left out", provider=row.name, channel=row.channel, error=str(error), help="open it in the admin and save it")
             continue
         breaker = breakers.get(row.id) or Breaker()

@@ -68,6 +68,8 @@ class Message:
     refused_by: str = ""
     """The provider that refused this message at its last attempt, or empty."""
     devices: Sequence[Device] = ()
+    secrets: Sequence[str] = field(default=(), repr=False)
+    """What signs a webhook, newest first: two while they are rotated."""
     expires_at: datetime | None = None
 
 
