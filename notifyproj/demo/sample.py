@@ -5,7 +5,7 @@ that a person has changed meanwhile.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -16,7 +16,8 @@ from django.contrib.auth.models import Permission
 
 from deliveries.api.keys import api_key_check, api_key_create
 from deliveries.contacts.store import contacts_store
-from deliveries.models import ApiKey, Contact, Delivery, Template, Tenant
+from deliveries.channels import Channel
+from deliveries.models import ApiKey, Contact, Delivery, Provider, Template, Tenant
 from deliveries.templating import template_publish, template_save_draft
 from notifyproj.demo import terminal
 from notifyproj.demo.sample_words import SAMPLES
@@ -69,7 +70,21 @@ PLANTS: Final = (
     "Snake plant",
     "Calathea orbifolia",
 )
+MAIL_PROVIDERS: Final = ("Provider A", "Provider B")
 CARRIERS: Final = ("DHL", "Post", "GLS")
+
+
+def providers_ensure(tenant: Tenant, ports: Sequence[int]) -> None:
+    """Let mails go by two providers, both of which are the demo's mailbox. Their ports are new at each start."""
+    for position, (name, port) in enumerate(zip(MAIL_PROVIDERS, ports, strict=True), start=1):
+        options = {"host": "127.0.0.1", "port": port, "security": "none"}
+        Provider.objects.update_or_create(
+            tenant=tenant,
+            channel=Channel.EMAIL,
+            name=name,
+            defaults={"kind": "smtp", "options": options},
+            create_defaults={"kind": "smtp", "options": options, "position": position},
+        )
 
 
 def tenant_ensure() -> Tenant:

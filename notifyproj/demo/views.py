@@ -42,6 +42,7 @@ from notifyproj.demo.folder import Folder, State
 TOKEN_SECONDS: Final = 24 * 3600
 STAFF: Final = ("admin", "ben")
 LOAD_JOBS: Final = 1000
+LOAD_MAILS: Final = 200
 UNAVAILABLE: Final = 503
 #: Only what the page brings itself; the component and the phone's frame carry their own <style>.
 PAGE_CSP: Final = "; ".join(
@@ -97,6 +98,7 @@ def tour(request: HttpRequest) -> HttpResponse:
         "send_job": terminal.first_command(folder.environment),
         "staff": [("admin", "Administrator", kept.admin_password), ("ben", "Operator", kept.ben_password)],
         "may_stop_a_sender": _runs_us(state),
+        "provider_is_broken": folder.provider_a_broken.exists(),
         "may_wipe_redis": state is not None and state.owns_redis,
         "lease_seconds": settings.LEASE_SECONDS,
         "load_jobs": f"{LOAD_JOBS:,}",
@@ -242,6 +244,22 @@ def wipe_redis(request: HttpRequest) -> JsonResponse:
     return _answer(load_and_wipe)
 
 
+@require_POST
+def break_provider(request: HttpRequest) -> JsonResponse:
+    """Break provider A in the midst of a load of mails, or mend it again."""
+    broken = _folder().provider_a_broken
+    if broken.exists():
+        broken.unlink()
+        return JsonResponse({"is_broken": False})
+
+    def load_and_break() -> dict[str, Any]:
+        _load("email", LOAD_MAILS)
+        broken.touch()
+        return {"is_broken": True, "jobs": LOAD_MAILS}
+
+    return _answer(load_and_break)
+
+
 @never_cache
 @require_safe
 def mailbox_list(request: HttpRequest) -> JsonResponse:
@@ -280,13 +298,12 @@ def _standing(row: Delivery) -> dict[str, Any]:
     }
 
 
-def _load() -> None:
-    """Put many in-app jobs for all but Ana on the topic."""
+def _load(channel: str = "ws", jobs: int = LOAD_JOBS) -> None:
+    """Put many jobs for all but Ana on the topic."""
     words_ = {"title": "Weekly watering", "body": "Half a litre for each pot."}
     others = range(2, len(sample.PEOPLE) + 1)
     topic.put_jobs(
-        sample.job(sample.user_id_of(random.choice(others)), "ws", content=words_, priority="low")
-        for _ in range(LOAD_JOBS)
+        sample.job(sample.user_id_of(random.choice(others)), channel, content=words_, priority="low") for _ in range(jobs)
     )
 
 

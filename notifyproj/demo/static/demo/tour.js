@@ -188,6 +188,17 @@ onPress("wipe-redis", "broken", "Loading the topic …", async (result) => {
   result.say("Wiped", "warn", `All ${keys} keys of Redis were deleted amid ${jobs.toLocaleString()} jobs.`);
 });
 
+onPress("break-provider", "broken", "Sending mails …", async (result) => {
+  const { is_broken: isBroken, jobs } = await post("/demo/break-provider/");
+  byId("break-provider").textContent = isBroken ? "Mend provider A" : "Break provider A";
+  if (!isBroken) {
+    result.say("Mended", "ok", "Provider A works again. A probe finds out within seconds.");
+    return;
+  }
+  busyUntil = performance.now() + BUSY_FOR_MS;
+  result.say("Broken", "warn", `Provider A refuses everything amid ${jobs} mails. Provider B takes over.`);
+});
+
 async function showStatus() {
   const { balance, processes } = await ask("/demo/status/");
   for (const figure of document.querySelectorAll("[data-figure]")) {
