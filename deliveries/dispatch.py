@@ -98,7 +98,8 @@ class Dispatcher:
 
     async def _open(self) -> None:
         self._pool = await database.open_pool(name="sender", size=POOL_SIZE)
-        roster = Roster(Shared(Redis.from_url(settings.REDIS_URL, **REDIS_TIMEOUTS)))
+        shared = Shared(Redis.from_url(settings.REDIS_URL, **REDIS_TIMEOUTS), prefix=settings.REDIS_PREFIX)
+        roster = Roster(shared)
         self.runs = ChannelRuns(self._senders, roster=roster, pool=self._pool, heartbeat=self.heartbeat)
         await self.runs.open()
         self._tasks.append(asyncio.create_task(self._keep_looking()))

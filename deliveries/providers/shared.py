@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from redis.asyncio import Redis
@@ -64,8 +64,9 @@ class LocalBucket:
 class Shared:
     """The shared facts of this process's providers, by provider id. No call raises while Redis is away."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, prefix: str) -> None:
         self._redis = redis
+        self._prefix = prefix
         self._take = redis.register_script(TAKE)
         self._local: dict[int, LocalBucket] = {}
         self._is_away = False
@@ -76,7 +77,7 @@ class Shared:
         async def ask() -> int:
             return int(
                 await self._take(
-                    keys=[f"notify:provider:{provider}:bucket"],
+                    keys=[f"{self._prefix}provider:{provider}:bucket"],
                     args=[rate_per_second, bucket_size(rate_per_second), wanted],
                 )
             )
@@ -92,14 +93,16 @@ class Shared:
         wanted = list(providers)
         if not wanted:
             return {}
-        values = await self._ask(lambda: self._redis.mget([_verdict_key(provider) for provider in wanted]))
+        values = await self._ask(
+            lambda: self._redis.mget([verdict_key(provider, prefix=self._prefix) for provider in wanted])
+        )
         if values is None:
             return {}
-        return {provider: _read(value) for provider, value in zip(wanted, values, strict=True)}
+        return {provider: read_verdict(value) for provider, value in zip(wanted, values, strict=True)}
 
     async def announce(self, provider: int, verdict: Verdict) -> None:
         """Tell every process a new verdict."""
-        key = _verdict_key(provider)
+        key = verdict_key(provider, prefix=self._prefix)
         if verdict == CLEAR:
             await self._ask(lambda: self._redis.delete(key))
             return
@@ -108,7 +111,7 @@ class Shared:
 
     async def reserve_probe(self, provider: int, *, seconds: float) -> bool:
         """Say whether this process may send the probe. Whoever got it has `seconds`; then another may."""
-        key = f"notify:provider:{provider}:probe"
+        key = f"{self._prefix}provider:{provider}:probe"
         got = await self._ask(lambda: self._redis.set(key, "1", nx=True, px=int(seconds * 1000)))
         return self._is_away or bool(got)
 
@@ -131,11 +134,13 @@ class Shared:
         return answer
 
 
-def _verdict_key(provider: int) -> str:
-    return f"notify:provider:{provider}:breaker"
+def verdict_key(provider: int, *, prefix: str) -> str:
+    """Return where a provider's verdict stands."""
+    return f"{prefix}provider:{provider}:breaker"
 
 
-def _read(value: Any) -> Verdict:
+def read_verdict(value: bytes | None) -> Verdict:
+    """Return the verdict that stands there."""
     if value is None:
         return CLEAR
     trips, until = value.decode().split()
