@@ -41,35 +41,35 @@ COLUMNS = """d.id, d.tenant_id, d.job_id, d.user_id, d.channel, d.priority, d.te
 IN_FLIGHT = """EXISTS (SELECT FROM notification_delivery f
     WHERE f.user_id = w.user_id AND f.channel = %(channel)s AND f.priority = l.priority
         AND f.tenant_id + 0 = l.tenant_id AND f.lease_expires_at IS NOT NULL OFFSET 0)"""
+# Beginning with the first that waits, so that the dead entries before it, which pile up beside an open snapshot, are walked once.
 DUE_IN_LANE = f"""FROM notification_delivery d
-    WHERE d.channel = %(channel)s AND d.lane_id = {{lane}} AND {WAITING} AND d.next_attempt_at <= statement_timestamp()"""
+    WHERE d.channel = %(channel)s AND d.lane_id = {{lane}} AND {WAITING}
+        AND d.next_attempt_at BETWEEN {{since}} AND statement_timestamp()"""
+DUE = DUE_IN_LANE.format(lane="l.id", since="l.first_due_at")
 CLAIMABLE = "(w.expires_at IS NULL OR w.expires_at > statement_timestamp()) AND w.lost_leases = 0"
 # The first look stops as soon as it has enough, and looks past few rows. The second one takes each person's first rows only, so it has to
 # read all of its window; it looks only into lanes whose window was too small for the first.
 NEAR = f"""
     SELECT w.id, w.next_attempt_at, w.user_id FROM (
-        SELECT d.* {DUE_IN_LANE.format(lane="l.id")} ORDER BY d.next_attempt_at, d.id LIMIT q.rows + %(margin)s) w
+        SELECT d.* {DUE} ORDER BY d.next_attempt_at, d.id LIMIT q.rows + %(margin)s) w
     WHERE {CLAIMABLE} AND NOT {IN_FLIGHT}"""
 FAR = f"""
     SELECT w.id, w.next_attempt_at, w.user_id FROM (
         SELECT w.*, row_number() OVER (PARTITION BY w.user_id ORDER BY w.next_attempt_at, w.id) AS of_person FROM (
-            SELECT d.* {DUE_IN_LANE.format(lane="l.id")} ORDER BY d.next_attempt_at, d.id LIMIT %(crowd)s) w
+            SELECT d.* {DUE} ORDER BY d.next_attempt_at, d.id LIMIT %(crowd)s) w
         WHERE {CLAIMABLE}) w
     WHERE w.of_person <= %(most_per_person)s AND NOT {IN_FLIGHT}"""
-IS_CROWDED = f"EXISTS (SELECT {DUE_IN_LANE.format(lane='h.lane_id')} OFFSET %(margin)s)"
+IS_CROWDED = f"EXISTS (SELECT {DUE_IN_LANE.format(lane='h.lane_id', since='h.first_due_at')} OFFSET %(margin)s)"
 CLAIM_SHAPE = f"""
-WITH RECURSIVE heads (lane_id) AS (
-    (SELECT d.lane_id FROM notification_delivery d WHERE d.channel = %(channel)s AND {WAITING} ORDER BY d.lane_id LIMIT 1)
+WITH RECURSIVE head (lane_id, first_due_at) AS (
+    (SELECT d.lane_id, d.next_attempt_at FROM notification_delivery d WHERE d.channel = %(channel)s AND {WAITING}
+     ORDER BY d.lane_id, d.next_attempt_at LIMIT 1)
     UNION ALL
-    SELECT (SELECT d.lane_id FROM notification_delivery d
-            WHERE d.channel = %(channel)s AND {WAITING} AND d.lane_id > h.lane_id ORDER BY d.lane_id LIMIT 1)
-    FROM heads h WHERE h.lane_id IS NOT NULL
-), head AS MATERIALIZED (
-    SELECT h.lane_id, (SELECT d.next_attempt_at FROM notification_delivery d
-        WHERE d.channel = %(channel)s AND d.lane_id = h.lane_id AND {WAITING} ORDER BY d.next_attempt_at LIMIT 1) AS first_due_at
-    FROM heads h WHERE h.lane_id IS NOT NULL
+    SELECT n.lane_id, n.next_attempt_at FROM head h CROSS JOIN LATERAL (
+        SELECT d.lane_id, d.next_attempt_at FROM notification_delivery d
+        WHERE d.channel = %(channel)s AND {WAITING} AND d.lane_id > h.lane_id ORDER BY d.lane_id, d.next_attempt_at LIMIT 1) n
 ), lane AS MATERIALIZED (
-    SELECT l.id, l.tenant_id, l.priority, least(%(limit)s, b.tokens)::int AS allowance
+    SELECT l.id, l.tenant_id, l.priority, h.first_due_at, least(%(limit)s, b.tokens)::int AS allowance
     FROM head h JOIN deliveries_lane l ON l.id = h.lane_id
     CROSS JOIN LATERAL (SELECT CASE WHEN l.pace_per_minute IS NULL THEN %(limit)s ELSE floor(least(
         greatest(1, l.pace_per_minute / 60.0 * %(burst)s),
@@ -85,8 +85,7 @@ WITH RECURSIVE heads (lane_id) AS (
 ), tenant AS MATERIALIZED (
     SELECT l.tenant_id, least(sum(c.due), s.rows)::int AS due, s.rows AS share
     FROM lane l CROSS JOIN share s CROSS JOIN LATERAL (SELECT count(*) AS due FROM (
-        SELECT FROM notification_delivery d WHERE d.channel = %(channel)s AND d.lane_id = l.id AND {WAITING}
-            AND d.next_attempt_at <= statement_timestamp()
+        SELECT {DUE}
         ORDER BY d.next_attempt_at, d.id LIMIT least(s.rows, l.allowance)) bounded) c
     GROUP BY l.tenant_id, s.rows
 ), quota AS MATERIALIZED (
