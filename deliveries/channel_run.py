@@ -308,7 +308,7 @@ class ChannelRun:
 
     async def _try(self, row: ClaimedRow, person: Person, address: Address) -> Tried:
         """Render and send one row, once the sender has room for it."""
-        tried = Tried()
+        tried = Tried(self.channel)
         is_handed_over = False
         try:
             tried.message, tried.version_id = compose(row, person, self._book, address)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from deliveries.addresses import Told
-from deliveries.channels import Status
+from deliveries.channels import Channel, Status
 from deliveries.lifecycle import ClaimedRow, Outcome
 from deliveries.retry import RetryPolicy, next_delay_seconds
-from deliveries.senders.base import Message, Receipt, SendError
+from deliveries.segments import segments
+from deliveries.senders.base import DeviceResult, Message, Receipt, SendError
 
 PROVIDER_LENGTH = 255
 MESSAGE_ID_LENGTH = 255
@@ -21,6 +24,7 @@ ERROR_LENGTH = 2000
 class Tried:
     """How far one try got: the message when it could be composed, then a receipt or an error."""
 
+    channel: str
     message: Message | None = None
     version_id: int | None = None
     receipt: Receipt | None = None
@@ -46,6 +50,7 @@ def sent(row: ClaimedRow, tried: Tried, *, duration_ms: int, keeps_content: bool
         rendered={"subject": content.subject, "text": content.text, "action_url": content.action_url}
         if keeps_content
         else None,
+        details=details_of(tried),
     )
 
 
@@ -73,15 +78,35 @@ def failed(row: ClaimedRow, tried: Tried, error: SendError, *, duration_ms: int,
         duration_ms=duration_ms,
         address=storable(tried.message.to, ADDRESS_LENGTH) if tried.message is not None else "",
         template_version_id=tried.version_id,
+        details=details_of(tried),
     )
+
+
+def details_of(tried: Tried) -> dict[str, Any] | None:
+    """Return what the channel adds to the row: a push's result for each device, a text's segments. None where there is nothing."""
+    if tried.message is None:
+        return None
+    if results := devices_of(tried):
+        keep = [{"device": r.device_id, "ok": r.ok, "code": r.code, "message_id": r.message_id} for r in results]
+        return {"devices": keep}
+    if tried.channel == Channel.SMS:
+        counted = segments(tried.message.content.text)
+        return {"encoding": counted.encoding, "segments": counted.parts}
+    return None
+
+
+def devices_of(tried: Tried) -> Sequence[DeviceResult]:
+    """Return each device's result."""
+    if tried.receipt is not None:
+        return tried.receipt.devices
+    return tried.error.devices if tried.error is not None else ()
 
 
 def told(tried: Tried) -> Told | None:
     """Return what the far end said of where this message went, None when it was not asked."""
     if tried.message is None or not tried.is_handed_over:
         return None
-    results = tried.receipt.devices if tried.receipt is not None else tried.error.devices if tried.error is not None else ()
-    dead = tuple(result.device_id for result in results if result.is_dead)
+    dead = tuple(result.device_id for result in devices_of(tried) if result.is_dead)
     return Told(tried.message, took=tried.error is None, dead_devices=dead)
 
 

@@ -105,6 +105,9 @@ class Delivery(models.Model):
     rendered = models.JSONField(
         null=True, blank=True, help_text="What the inbox shows. E-mail is rendered again on demand."
     )
+    details = models.JSONField(
+        null=True, blank=True, help_text="What the channel adds: a push's result for each device, a text's segments."
+    )
     provider = models.CharField(max_length=255, blank=True, default="", db_default="")
     provider_message_id = models.CharField(max_length=255, blank=True, default="", db_default="")
     duration_ms = models.IntegerField(null=True, blank=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 
 from deliveries.channels import Channel
+from deliveries.phones import known_region
 from deliveries.senders.apns import PRODUCTION_URL as APNS_URL
 from deliveries.senders.apns import ApnsSender
-from deliveries.senders.base import Platform, Sender
+from deliveries.senders.base import Platform, Sender, SendError
 from deliveries.senders.devices import DeviceSender
 from deliveries.senders.email import EmailSender
 from deliveries.senders.fcm import BASE_URL as FCM_URL
@@ -37,7 +39,10 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One thing that a kind asks for. `type`: str, int or bool. A secret is sealed and never shown again."""
+    """One thing that a kind asks for. `type`: str, int, bool or dict. A secret is sealed and never shown again.
+
+    `is_multiline`: a text of several lines, such as the content of a file.
+    """
 
     name: str
     label: str
@@ -47,6 +52,7 @@ class Option:
     is_required: bool = False
     is_secret: bool = False
     choices: tuple[str, ...] = ()
+    is_multiline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +68,21 @@ class Kind:
 
 def _smtp(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
     security = options["security"]
-    return EmailSender(
-        host=options["host"],
-        port=options["port"],
-        username=options["username"],
-        password=options["password"],
-        use_tls=security == "tls",
-        starttls={"starttls": True, "none": False}.get(security),
-        from_address=options["from_address"] or settings.EMAIL_FROM,
-        message_id_domain=settings.EMAIL_MESSAGE_ID_DOMAIN,
-        connections=options["connections"],
-        timeout_seconds=deadline_seconds * OWN_LIMIT_SHARE,
-    )
+    try:
+        return EmailSender(
+            host=options["host"],
+            port=options["port"],
+            username=options["username"],
+            password=options["password"],
+            use_tls=security == "tls",
+            starttls={"starttls": True, "none": False}.get(security),
+            from_address=options["from_address"] or settings.EMAIL_FROM,
+            message_id_domain=settings.EMAIL_MESSAGE_ID_DOMAIN,
+            connections=options["connections"],
+            timeout_seconds=deadline_seconds * OWN_LIMIT_SHARE,
+        )
+    except SendError:
+        raise OptionError("from_address", "Enter one address, such as Shop <shop@example.com>.") from None
 
 
 SMTP = Kind(
@@ -100,7 +109,7 @@ def _twilio(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
         from_number=options["from_number"],
         messaging_service_sid=options["messaging_service_sid"],
         status_callback=options["status_callback"],
-        default_region=options["default_region"],
+        default_region=_region(options),
         base_url=options["base_url"],
         **_outgoing(deadline_seconds),
     )
@@ -108,12 +117,13 @@ def _twilio(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
 
 def _http_sms(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
     secrets = {name: options[name] for name in ("key", "key_2") if options[name]}
-    return HttpSmsSender(
-        description=options["description"],
-        secrets=secrets,
-        default_region=options["default_region"],
-        **_outgoing(deadline_seconds),
-    )
+    with _about("description"):
+        return HttpSmsSender(
+            description=options["description"],
+            secrets=secrets,
+            default_region=_region(options),
+            **_outgoing(deadline_seconds),
+        )
 
 
 def _push(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
@@ -122,22 +132,41 @@ def _push(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
     outgoing = _outgoing(deadline_seconds)
     if options["fcm_service_account"]:
         account = options["fcm_service_account"]
-        platforms["fcm"] = FcmSender(service_account=account, base_url=options["fcm_base_url"], **outgoing)
+        with _about("fcm_service_account"):
+            platforms["fcm"] = FcmSender(service_account=account, base_url=options["fcm_base_url"], **outgoing)
     if options["apns_key"]:
-        platforms["apns"] = ApnsSender(
-            key=options["apns_key"],
-            key_id=options["apns_key_id"],
-            team_id=options["apns_team_id"],
-            topic=options["apns_topic"],
-            base_url=options["apns_base_url"],
-            timeout_seconds=outgoing["timeout_seconds"],
-            ca_file=outgoing["ca_file"],
-        )
+        with _about("apns_key", base_url="apns_base_url"):
+            platforms["apns"] = ApnsSender(
+                key=options["apns_key"],
+                key_id=options["apns_key_id"],
+                team_id=options["apns_team_id"],
+                topic=options["apns_topic"],
+                base_url=options["apns_base_url"],
+                timeout_seconds=outgoing["timeout_seconds"],
+                ca_file=outgoing["ca_file"],
+            )
     if options["vapid_key"]:
-        platforms["webpush"] = WebPushSender(key=options["vapid_key"], contact=options["vapid_contact"], **outgoing)
+        with _about("vapid_key", contact="vapid_contact"):
+            platforms["webpush"] = WebPushSender(key=options["vapid_key"], contact=options["vapid_contact"], **outgoing)
     if not platforms:
         raise OptionError("fcm_service_account", "Fill in at least one of FCM, APNs and Web Push.")
     return PushSender(platforms)
+
+
+def _region(options: Mapping[str, Any]) -> str:
+    with _about("default_region"):
+        return known_region(options["default_region"])
+
+
+@contextmanager
+def _about(option: str, **others: str) -> Iterator[None]:
+    """Say which option a sender's refusal of an argument is about: `option`, or that in `others` of the name it begins with."""
+    try:
+        yield
+    except OptionError:
+        raise
+    except ValueError as error:
+        raise OptionError(others.get(str(error).partition(" ")[0], option), str(error)) from None
 
 
 def _outgoing(deadline_seconds: float) -> dict[str, Any]:
@@ -181,14 +210,16 @@ PUSH = Kind(
     "Push: FCM, APNs and Web Push",
     Channel.PUSH,
     (
-        Option("fcm_service_account", "FCM service account", "The JSON file's content.", is_secret=True),
+        Option(
+            "fcm_service_account", "FCM service account", "The JSON file's content.", is_secret=True, is_multiline=True
+        ),
         Option("fcm_base_url", "FCM address", default=FCM_URL),
-        Option("apns_key", "APNs key", "The .p8 file's content.", is_secret=True),
+        Option("apns_key", "APNs key", "The .p8 file's content.", is_secret=True, is_multiline=True),
         Option("apns_key_id", "APNs key id"),
         Option("apns_team_id", "APNs team id"),
         Option("apns_topic", "APNs topic", "The app's bundle id."),
         Option("apns_base_url", "APNs address", default=APNS_URL),
-        Option("vapid_key", "VAPID key", "The private key, for Web Push.", is_secret=True),
+        Option("vapid_key", "VAPID key", "The private key, for Web Push.", is_secret=True, is_multiline=True),
         Option("vapid_contact", "VAPID contact", "mailto: or https: address that push services may write to."),
     ),
     _push,
