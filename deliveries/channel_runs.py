@@ -74,12 +74,12 @@ class ChannelRuns:
         own: dict[str, set[int]] = {}
         for channel, tenant_id in self._roster.entries:
             own.setdefault(channel, set()).add(tenant_id)
-        for (channel, tenant_id), run in self._runs.items():
-            if tenant_id is EVERYONE_ELSE:
+        for (channel, tenant), run in self._runs.items():
+            if tenant is EVERYONE_ELSE:
                 run.tenants = Tenants(without=frozenset(own.get(channel, ())))
-        for (channel, tenant_id), chain in new.items():
+        for key, chain in new.items():
             await chain.open()
-            self._begin((channel, tenant_id), chain)
+            self._begin(key, chain)
         await self._roster.refresh_breakers()
 
     async def drain(self, *, within_seconds: float) -> None:

@@ -35,7 +35,7 @@ PROVIDERS_EVERY_SECONDS = 2
 SUSPECTS_AT_ONCE = 8
 LOOK_TIMEOUT_SECONDS = 15.0
 SUSPECTS_TIMEOUT_SECONDS = 90.0
-REDIS_TIMEOUTS = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+REDIS_TIMEOUT_SECONDS = 2.0
 
 
 class Dispatcher:
@@ -98,7 +98,10 @@ class Dispatcher:
 
     async def _open(self) -> None:
         self._pool = await database.open_pool(name="sender", size=POOL_SIZE)
-        shared = Shared(Redis.from_url(settings.REDIS_URL, **REDIS_TIMEOUTS), prefix=settings.REDIS_PREFIX)
+        redis = Redis.from_url(
+            settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS
+        )
+        shared = Shared(redis, prefix=settings.REDIS_PREFIX)
         roster = Roster(shared)
         self.runs = ChannelRuns(self._senders, roster=roster, pool=self._pool, heartbeat=self.heartbeat)
         await self.runs.open()
