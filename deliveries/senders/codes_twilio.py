@@ -8,31 +8,82 @@ from __future__ import annotations
 
 from typing import Final
 
-from deliveries.senders.sms import ACCOUNT_REFUSED, RATE_LIMITED, TOO_LARGE, WRONG_URL, Kind, Meaning
+from deliveries.senders.refusals import Kind, Meaning
+from deliveries.senders.sms import ACCOUNT_REFUSED, RATE_LIMITED, TOO_LARGE, WRONG_URL
 
 _T, _P, _A = Kind.TEMPORARY, Kind.PERMANENT, Kind.ACCOUNT
 
 _BAD_NUMBER = Meaning(_P, "bad_address", "The number is not valid. Correct the contact.")
-_NOT_MOBILE = Meaning(_P, "not_a_mobile", "The number cannot get texts, it is a landline or the like. Ask for a mobile number.")
-_OPTED_OUT = Meaning(_P, "recipient_opted_out", "The person answered STOP to our texts. They must text START before anything reaches them.")
-_REGION = Meaning(_P, "region_not_enabled", "Texts to this country are switched off. Enable it under Geo Permissions in Twilio's console.")
-_NO_ROUTE = Meaning(_P, "no_route", "It cannot carry texts from our sender to this number. Use a sender that the country allows.")
-_TRIAL = Meaning(_P, "trial_account", "A trial account texts only numbers verified in Twilio's console. Verify it, or upgrade the account.")
+_NOT_MOBILE = Meaning(
+    _P, "not_a_mobile", "The number cannot get texts, it is a landline or the like. Ask for a mobile number."
+)
+_OPTED_OUT = Meaning(
+    _P,
+    "recipient_opted_out",
+    "The person answered STOP to our texts. They must text START before anything reaches them.",
+)
+_REGION = Meaning(
+    _P,
+    "region_not_enabled",
+    "Texts to this country are switched off. Enable it under Geo Permissions in Twilio's console.",
+)
+_NO_ROUTE = Meaning(
+    _P, "no_route", "It cannot carry texts from our sender to this number. Use a sender that the country allows."
+)
+_TRIAL = Meaning(
+    _P,
+    "trial_account",
+    "A trial account texts only numbers verified in Twilio's console. Verify it, or upgrade the account.",
+)
 _EMPTY = Meaning(_P, "empty_message", "The text is empty. Give its template a text.")
-_INACTIVE = Meaning(_A, "account_inactive", "The account is suspended, closed or out of funds. Look into Twilio's console.")
-_BAD_SENDER = Meaning(_A, "bad_sender", "Our sender number cannot send texts from this account. Correct it in the provider's settings.")
-_BAD_SERVICE = Meaning(_A, "bad_messaging_service", "The Messaging Service is unknown or has no sender. Correct it in Twilio's console.")
-_BAD_CALLBACK = Meaning(_A, "bad_status_callback", "It refuses our StatusCallback URL. It must be public, with a host name without underscores.")
-_UNREGISTERED = Meaning(_A, "sender_not_registered", "The sender is not registered for this kind of text. Register it in Twilio's console.")
-_DAILY_LIMIT = Meaning(_A, "daily_limit", "The account's or the network's limit for a day is used up. Wait for tomorrow, or ask Twilio for more.")
-_QUEUE_FULL = Meaning(_T, "queue_full", "Twilio's queue for our sender is full. It is tried again; add senders or lower the rate if it lasts.")
+_INACTIVE = Meaning(
+    _A, "account_inactive", "The account is suspended, closed or out of funds. Look into Twilio's console."
+)
+_BAD_SENDER = Meaning(
+    _A, "bad_sender", "Our sender number cannot send texts from this account. Correct it in the provider's settings."
+)
+_BAD_SERVICE = Meaning(
+    _A, "bad_messaging_service", "The Messaging Service is unknown or has no sender. Correct it in Twilio's console."
+)
+_BAD_CALLBACK = Meaning(
+    _A,
+    "bad_status_callback",
+    "It refuses our StatusCallback URL. It must be public, with a host name without underscores.",
+)
+_UNREGISTERED = Meaning(
+    _A, "sender_not_registered", "The sender is not registered for this kind of text. Register it in Twilio's console."
+)
+_DAILY_LIMIT = Meaning(
+    _A,
+    "daily_limit",
+    "The account's or the network's limit for a day is used up. Wait for tomorrow, or ask Twilio for more.",
+)
+_QUEUE_FULL = Meaning(
+    _T,
+    "queue_full",
+    "Twilio's queue for our sender is full. It is tried again; add senders or lower the rate if it lasts.",
+)
 _MAINTENANCE = Meaning(_T, "maintenance", "Twilio is being maintained. It is tried again by itself.")
-_UNREACHABLE = Meaning(_T, "phone_unreachable", "The phone was off, without network, or does not take texts. Try again later.")
-_UNKNOWN_PHONE = Meaning(_P, "unknown_subscriber", "Nobody has this number any more, as far as the network knows. Ask the person for a new one.")
-_BLOCKED = Meaning(_P, "blocked", "The network or the phone blocks texts from us to this number. Ask the person by another channel.")
-_FILTERED = Meaning(_P, "filtered_as_spam", "Twilio or the network took the text for spam. Change the wording and the links, or register the sender.")
+_UNREACHABLE = Meaning(
+    _T, "phone_unreachable", "The phone was off, without network, or does not take texts. Try again later."
+)
+_UNKNOWN_PHONE = Meaning(
+    _P,
+    "unknown_subscriber",
+    "Nobody has this number any more, as far as the network knows. Ask the person for a new one.",
+)
+_BLOCKED = Meaning(
+    _P, "blocked", "The network or the phone blocks texts from us to this number. Ask the person by another channel."
+)
+_FILTERED = Meaning(
+    _P,
+    "filtered_as_spam",
+    "Twilio or the network took the text for spam. Change the wording and the links, or register the sender.",
+)
 _NETWORK = Meaning(_T, "network_error", "The network did not deliver it and gave no reason. Try again later.")
-_TOO_LATE = Meaning(_T, "expired_at_provider", "It waited in Twilio's queue until its time was over. Lower the rate or add senders.")
+_TOO_LATE = Meaning(
+    _T, "expired_at_provider", "It waited in Twilio's queue until its time was over. Lower the rate or add senders."
+)
 
 CODES: Final[dict[str, Meaning]] = {
     "10001": _INACTIVE,

@@ -15,7 +15,8 @@ from deliveries.phones import known_region
 from deliveries.senders.base import Message, Receipt, Sender, SendError
 from deliveries.senders.codes_twilio import CODES
 from deliveries.senders.http import HttpClient, Reply
-from deliveries.senders.sms import UNREADABLE_REPLY, addressed, json_of, meaning_of_status
+from deliveries.senders.refusals import json_of, legible
+from deliveries.senders.sms import ACCOUNT_REFUSED, UNREADABLE_REPLY, WRONG_URL, addressed, meaning_of_status
 
 PROVIDER = "twilio"
 BASE_URL = "https://api.twilio.com"
@@ -62,7 +63,10 @@ class TwilioSender(Sender):
         self._region = known_region(default_region)
         self._sender = {"From": from_number} if from_number else {"MessagingServiceSid": messaging_service_sid}
         self._status_callback = status_callback
-        self._url = f"{base_url.rstrip('/')}/2010-04-01/Accounts/{account_sid}/Messages.json"
+        account = f"{base_url.rstrip('/')}/2010-04-01/Accounts/{account_sid}"
+        self._url = f"{account}/Messages.json"
+        # https://www.twilio.com/docs/iam/api-keys: only the account itself and main keys may read the account.
+        self._check_url = f"{self._url}?PageSize=1" if api_key_sid else f"{account}.json"
         credentials = base64.b64encode(f"{api_key_sid or account_sid}:{auth_token}".encode()).decode()
         self._headers = {
             "Authorization": f"Basic {credentials}",
@@ -85,7 +89,7 @@ class TwilioSender(Sender):
             form["StatusCallback"] = self._status_callback.replace(REFERENCE, str(message.job_id))
         body = urlencode(form).encode("ascii")
         reply = await self._http.request("POST", self._url, headers=self._headers, body=body, provider=PROVIDER)
-        answer = json_of(reply)
+        answer = json_of(reply.body)
         fields: dict[str, Any] = answer if isinstance(answer, dict) else {}
         if not 200 <= reply.status < 300:
             raise _refusal(reply, fields.get("code"), fields.get("message"))
@@ -94,6 +98,27 @@ class TwilioSender(Sender):
         if not isinstance(sid := fields.get("sid"), str) or not sid:
             raise UNREADABLE_REPLY.error(PROVIDER)
         return Receipt(PROVIDER, sid)
+
+    async def check(self) -> str:
+        """Read the account, or what an API key may read. Raises: SendError, also for an account that is not active."""
+        reply = await self._http.request(
+            "GET", self._check_url, headers=self._headers, body=b"", provider=PROVIDER, is_idempotent=True
+        )
+        answer = json_of(reply.body)
+        fields: dict[str, Any] = answer if isinstance(answer, dict) else {}
+        if reply.status >= 500:
+            said = f"{PROVIDER} has an error of its own ({reply.status}). Check again later."
+            raise SendError("provider_error", said, provider=PROVIDER)
+        if reply.status != 200:
+            raise _refusal(reply, fields.get("code"), fields.get("message"))
+        if "messages" in fields:
+            return "Twilio takes the API key."
+        if "status" not in fields:
+            raise WRONG_URL.error(PROVIDER)
+        name, status = legible(str(fields.get("friendly_name", ""))), legible(str(fields["status"]))
+        if status != "active":
+            raise ACCOUNT_REFUSED.error(PROVIDER, said=f"the account {name} is {status}")
+        return f"Twilio says that the account {name} is {status}."
 
     async def open(self) -> None:
         """Make the connection pool; the first text opens a connection."""
@@ -110,4 +135,4 @@ def _refusal(reply: Reply, code: object, said: object) -> SendError:
     if reply.status < 500:
         meaning = CODES.get(str(code)) or meaning
     words = f"{said or ''} (Twilio {code})" if code else said
-    return meaning.error(PROVIDER, said=words, retry_after_seconds=retry_after_seconds(reply))
+    return meaning.error(PROVIDER, said=words, retry_after_seconds=reply.retry_after_seconds)

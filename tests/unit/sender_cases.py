@@ -17,8 +17,11 @@ from deliveries.channels import Channel
 from deliveries.realtime.protocol import Item
 from deliveries.senders.base import Content, Message, Sender
 from deliveries.senders.email import EmailSender
+from deliveries.senders.http_sms import HttpSmsSender
 from deliveries.senders.null import NullSender
+from deliveries.senders.twilio import TwilioSender
 from deliveries.senders.ws import InboxSender
+from tests import sms
 from tests.smtp import SmtpServer
 
 
@@ -96,6 +99,52 @@ async def inbox_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
     yield Rig(InboxSender(publish), received=None)
 
 
+@contextlib.asynccontextmanager
+async def twilio_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
+    """Serve Twilio's documented API."""
+    async with sms.serving(sms.twilio) as far:
+        sender = TwilioSender(
+            account_sid=sms.ACCOUNT_SID,
+            auth_token=sms.AUTH_TOKEN,
+            from_number=sms.FROM,
+            base_url=far.url,
+            connections=3,
+            timeout_seconds=timeout_seconds,
+            allow_private=True,
+        )
+        await sender.open()
+        try:
+            yield Rig(sender, lambda: [to for got in far.got if (to := got.form["To"]) == sms.GOOD])
+        finally:
+            await sender.close()
+
+
+@contextlib.asynccontextmanager
+async def http_sms_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
+    """Serve Twilio's API to the sender that knows no provider, as a description of it."""
+    async with sms.serving(sms.twilio) as far:
+        sender = HttpSmsSender(
+            description={
+                "url": f"{far.url}/2010-04-01/Accounts/{sms.ACCOUNT_SID}/Messages.json",
+                "send_as": "form",
+                "fields": {"To": "{to}", "From": "{from}", "Body": "{text}"},
+                "from": sms.FROM,
+                "basic_auth": {"username": sms.ACCOUNT_SID, "password": "{secret.token}"},
+                "sent": [201],
+                "message_id": "sid",
+            },
+            secrets={"token": sms.AUTH_TOKEN},
+            connections=3,
+            timeout_seconds=timeout_seconds,
+            allow_private=True,
+        )
+        await sender.open()
+        try:
+            yield Rig(sender, lambda: [to for got in far.got if (to := got.form["To"]) == sms.GOOD])
+        finally:
+            await sender.close()
+
+
 CASES = [
     SenderCase(
         name="email",
@@ -107,4 +156,15 @@ CASES = [
     ),
     SenderCase(name="inbox", make=inbox_rig, good="anyone"),
     SenderCase(name="null", make=null_rig, good="anyone"),
+    *(
+        SenderCase(
+            name=name,
+            make=make,
+            good=sms.GOOD,
+            temporary=sms.BUSY,
+            permanent="+15005550001",
+            silent=sms.SILENT,
+        )
+        for name, make in (("twilio", twilio_rig), ("http_sms", http_sms_rig))
+    ),
 ]
