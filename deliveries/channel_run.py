@@ -141,6 +141,7 @@ class ChannelRun:
                     tenants=self.tenants,
                 )
             )
+            self.sender.unused(limit - len(rows))
             # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search.
             self._more = bool(rows)
             self._waiting.add(rows)

@@ -25,7 +25,10 @@ LOOK_SECONDS = 0.1
 
 @dataclass(slots=True)
 class Link:
-    """One provider of the chain. `credit`: messages that its rate allows and that nobody sent yet."""
+    """One provider of the chain.
+
+    `credit`: messages that its rate allows and that nobody took on yet. `expected`: those that were taken on and are not sent yet.
+    """
 
     id: int
     name: str
@@ -34,6 +37,7 @@ class Link:
     rate_per_second: float | None
     deadline_seconds: float
     credit: int = 0
+    expected: int = 0
     room: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,10 +68,7 @@ class Chain(Sender):
             await link.sender.stored(messages)
 
     async def admit(self, wanted: int) -> int:
-        """Return how many of `wanted` more messages may be taken on now: none while every provider rests, no more than the rate allows.
-
-        What is granted and not sent stays granted.
-        """
+        """Return how many of `wanted` more messages may be taken on now: none while every provider rests, no more than the rate allows."""
         now = time.time()
         probes = 0
         for link in self.links:
@@ -85,8 +86,18 @@ class Chain(Sender):
                 return wanted
             if (missing := wanted - link.credit) > 0:
                 link.credit += await self._shared.take(link.id, missing, rate_per_second=link.rate_per_second)
-            return min(wanted, link.credit)
+            granted = min(wanted, link.credit)
+            link.credit -= granted
+            link.expected += granted
+            return granted
         return min(wanted, probes)
+
+    def unused(self, count: int) -> None:
+        for link in self.links:
+            back = min(count, link.expected)
+            link.expected -= back
+            link.credit += back
+            count -= back
 
     async def send(self, message: Message) -> Receipt:
         link = await self._pick(avoid=message.refused_by)
@@ -107,8 +118,10 @@ class Chain(Sender):
             for link in self._usable(avoid):
                 if link.rate_per_second is None:
                     return link
-                if link.credit > 0 or await self._shared.take(link.id, 1, rate_per_second=link.rate_per_second):
-                    link.credit = max(0, link.credit - 1)
+                if link.expected > 0:
+                    link.expected -= 1
+                    return link
+                if await self._shared.take(link.id, 1, rate_per_second=link.rate_per_second):
                     return link
                 break
             await asyncio.sleep(LOOK_SECONDS)

@@ -11,6 +11,7 @@ from uuid import UUID
 from deliveries.channels import Channel
 
 Platform = Literal["fcm", "apns", "webpush"]
+UNCHECKABLE = "This kind cannot be checked without sending something. Send a test to yourself."
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +140,16 @@ class Sender:
         """Return how many of `wanted` more messages may be taken on now. What is not waits, and nothing counts against it."""
         return wanted
 
+    def unused(self, count: int) -> None:
+        """Learn that `count` of the messages that were admitted did not come."""
+
     async def send(self, message: Message) -> Receipt:
         """Hand one message to the provider. Raises: SendError."""
         raise NotImplementedError
+
+    async def check(self) -> str:
+        """Ask the provider whether it takes us, sending nothing, and return what it said. Between `open` and `close`. Raises: SendError."""
+        return UNCHECKABLE
 
     async def stored(self, messages: Sequence[Message]) -> None:
         """Learn that these messages' outcomes are committed as SENT. May be lost in a crash; must not raise for a far end that is away."""
