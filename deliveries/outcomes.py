@@ -12,6 +12,7 @@ from deliveries.lifecycle import ClaimedRow, Outcome
 from deliveries.retry import RetryPolicy, next_delay_seconds
 from deliveries.segments import segments
 from deliveries.senders.base import DeviceResult, Message, Receipt, SendError
+from deliveries.senders.sms import text_of
 
 PROVIDER_LENGTH = 255
 MESSAGE_ID_LENGTH = 255
@@ -90,7 +91,7 @@ def details_of(tried: Tried) -> dict[str, Any] | None:
         keep = [{"device": r.device_id, "ok": r.ok, "code": r.code, "message_id": r.message_id} for r in results]
         return {"devices": keep}
     if tried.channel == Channel.SMS:
-        counted = segments(tried.message.content.text)
+        counted = segments(text_of(tried.message.content))
         return {"encoding": counted.encoding, "segments": counted.parts}
     return None
 

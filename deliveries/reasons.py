@@ -48,7 +48,7 @@ _ROWS: Final = (
     ("unknown_channel", "Unknown channel", "The job names a channel that does not exist.",
      "Correct the channel where the job is made: email, push, ws, sms or webhook.", CHANNELS),
     ("channel_unavailable", "Channel has no provider", "No provider is configured for this channel.",
-     "Name a sender for the channel in CHANNEL_SENDERS, restart the senders, then retry.", CHANNELS),
+     "Add a provider for the channel under Providers, or name a sender in CHANNEL_SENDERS and restart the senders; then retry.", CHANNELS),
     ("unknown_template", "Unknown template", "The job names a template that does not exist or was never published.",
      "Publish a template with this code, or correct the code where the job is made; then retry.", TEMPLATES),
     ("render_error", "Template error", "The template could not be rendered with the job's data; nothing was sent.",

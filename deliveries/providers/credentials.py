@@ -45,7 +45,7 @@ def reseal(sealed: bytes) -> bytes:
 def _keys() -> MultiFernet:
     """Return the keys, newest first. Any text of enough length serves as one, since it is hashed; a system check asks for 32 characters.
 
-    Without CREDENTIALS_KEYS, SECRET_KEY stands in, which is for development only.
+    Without CREDENTIALS_KEYS, SECRET_KEY stands in: then it cannot be changed without entering all credentials again.
     """
     texts = settings.CREDENTIALS_KEYS or [settings.SECRET_KEY]
     return MultiFernet(
