@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import re
 import socket
 import ssl
 import zlib
@@ -27,6 +28,8 @@ KEEP_SECONDS = 4.0
 """How long a connection is kept without a request. Common servers close theirs after five; whoever closes second loses a request."""
 USER_AGENT = "notifications"
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_NAME = re.compile(rb"[A-Za-z0-9._-]+")
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
@@ -61,58 +64,18 @@ class ReplyTooLarge(Exception):
 
 
 # The first that fits counts. A failure to connect is looked up by what the system said.
-_FAULTS: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
-    (
-        (BlockedAddress,),
-        "blocked_address",
-        "leads to an address that is not on the public internet, so nothing was sent. Use a public address.",
-    ),
-    (
-        (aiohttp.InvalidURL,),
-        "bad_url",
-        "is no host that can be called. Write its name, or its address as four plain numbers.",
-    ),
-    (
-        (socket.gaierror,),
-        "dns_failure",
-        "is a name that could not be resolved. Check how it is written, and the resolver.",
-    ),
-    (
-        (ssl.SSLError,),
-        "tls_error",
-        "could not agree on TLS with us. Check its certificate, host name and port",
-    ),
-    (
-        (ConnectionRefusedError,),
-        "connection_refused",
-        "refused the connection. Check host and port, and that something listens there.",
-    ),
-    (
-        (TimeoutError,),
-        "timeout",
-        "gave no complete answer in time. Check that it is up, reachable and fast enough.",
-    ),
-    (
-        (ReplyTooLarge,),
-        "reply_too_large",
-        "answered with more than we take. Check that the address is that of the API; its replies are short.",
-    ),
-    (
-        (aiohttp.ClientConnectionError,),
-        "connection_lost",
-        "closed the connection without an answer. If it lasts, look at its log.",
-    ),
-    (
-        (aiohttp.ClientError, zlib.error),
-        "malformed_reply",
-        "sent a reply that is cut short or not HTTP. Check that host and port are those of the API.",
-    ),
-    (
-        (OSError,),
-        "connection_failed",
-        "could not be connected to. Check host, port, firewall and network.",
-    ),
-)
+_FAULTS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str], ...] = (
+    (BlockedAddress, "blocked_address", "leads to an address that is not on the public internet; nothing was sent. Use a public one."),
+    (aiohttp.InvalidURL, "bad_url", "is no host that can be called. Write its name, or its address as four plain numbers."),
+    (socket.gaierror, "dns_failure", "is a name that could not be resolved. Check how it is written, and the resolver."),
+    (ssl.SSLError, "tls_error", "could not agree on TLS with us. Check its certificate, host name and port"),
+    (ConnectionRefusedError, "connection_refused", "refused the connection. Check host and port, and that something listens there."),
+    (TimeoutError, "timeout", "gave no complete answer in time. Check that it is up, reachable and fast enough."),
+    (ReplyTooLarge, "reply_too_large", "answered with more than we take. Check the address: replies of APIs are short."),
+    (aiohttp.ClientConnectionError, "connection_lost", "closed the connection without an answer. If it lasts, look at its log."),
+    ((aiohttp.ClientError, zlib.error), "malformed_reply", "sent a reply that is cut short or not HTTP. Check host and port."),
+    (OSError, "connection_failed", "could not be connected to. Check host, port, firewall and network."),
+)  # fmt: skip
 _EXPECTED = (OSError, aiohttp.ClientError, zlib.error, ReplyTooLarge)
 _PERMANENT = frozenset({"blocked_address", "bad_url"})
 
@@ -144,7 +107,7 @@ class HttpClient:
         allow_private: bool = False,
         ca_file: str = "",
     ) -> None:
-        self.connections = connections
+        self._connections = connections
         self.timeout_seconds = timeout_seconds
         self._most_bytes = most_bytes
         self._allow_private = allow_private
@@ -157,7 +120,7 @@ class HttpClient:
             return
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self.connections,
+                limit=self._connections,
                 keepalive_timeout=KEEP_SECONDS,
                 resolver=aiohttp.ThreadedResolver(),
                 socket_factory=None if self._allow_private else _public_socket,
@@ -251,7 +214,9 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(ip.packed[-4:]) if ip in _NAT64 else None)
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+        if ip not in _GLOBAL_UNICAST:
+            return False
+    return ip.is_global and not ip.is_multicast
 
 
 def _public_socket(info: aiohttp.AddrInfoType) -> socket.socket:
@@ -264,8 +229,13 @@ def _public_socket(info: aiohttp.AddrInfoType) -> socket.socket:
 def _target(url: str, provider: str) -> URL:
     try:
         target = URL(url)
-        host = (target.raw_host or "").encode("idna")  # as the resolver will: it refuses labels that are empty or too long
-        usable = target.scheme in ("http", "https") and host and "@" not in target.raw_authority and url.isprintable()
+        host = (target.raw_host or "").encode("idna")  # as the resolver will, for labels that are empty or too long
+        usable = (
+            target.scheme in ("http", "https")
+            and (_NAME.fullmatch(host) or b":" in host)
+            and "@" not in target.raw_authority
+            and url.isprintable()
+        )
     except ValueError:
         usable = False
     if not usable:
@@ -285,9 +255,7 @@ def _failure(error: Exception, where: str, provider: str, *, is_ambiguous: bool)
         what += f": {getattr(cause, 'verify_message', '') or cause.reason}."
     if is_ambiguous:
         what += " It has the request and may have acted on it."
-    return SendError(
-        code, f"{where} {what}", provider=provider, permanent=code in _PERMANENT, ambiguous=is_ambiguous
-    )
+    return SendError(code, f"{where} {what}", provider=provider, permanent=code in _PERMANENT, ambiguous=is_ambiguous)
 
 
 def _tracing() -> aiohttp.TraceConfig:
