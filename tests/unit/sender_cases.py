@@ -20,9 +20,14 @@ from deliveries.senders.email import EmailSender
 from deliveries.senders.http_sms import HttpSmsSender
 from deliveries.senders.null import NullSender
 from deliveries.senders.twilio import TwilioSender
+from deliveries.senders.webhook import WebhookSender
 from deliveries.senders.ws import InboxSender
 from tests import sms
+from tests.far_end import Line, Request, far_end, held_port
 from tests.smtp import SmtpServer
+
+_HELD, _ENDPOINT_PORT = held_port()
+ENDPOINT = f"http://127.0.0.1:{_ENDPOINT_PORT}"
 
 
 def make_message(to: str, *, content: Content | None = None, headers: dict[str, str] | None = None) -> Message:
@@ -37,6 +42,7 @@ def make_message(to: str, *, content: Content | None = None, headers: dict[str, 
         attempt=1,
         accepted_at=datetime.datetime.now(datetime.UTC),
         headers=headers or {},
+        secrets=("whsec_c2VjcmV0",),
     )
 
 
@@ -100,6 +106,34 @@ async def inbox_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
+async def webhook_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
+    """Serve endpoints whose path says with which status they answer, or that they never do."""
+    received: list[str] = []
+
+    async def script(line: Line, request: Request) -> bool:
+        path = request.line.split(" ")[1]
+        if path == "/silent":
+            await line.hang()
+            return False
+        if path == "/200":
+            received.append(f"{ENDPOINT}{path}")
+        await line.say(f"HTTP/1.1 {path[1:]} So\r\nContent-Length: 0\r\n\r\n".encode())
+        return True
+
+    sender = WebhookSender(
+        connections=3,
+        timeout_seconds=timeout_seconds,
+        allow_private=True,
+    )
+    async with far_end(script, port=_ENDPOINT_PORT):
+        await sender.open()
+        try:
+            yield Rig(sender, lambda: received)
+        finally:
+            await sender.close()
+
+
+@contextlib.asynccontextmanager
 async def twilio_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
     """Serve Twilio's documented API."""
     async with sms.serving(sms.twilio) as far:
@@ -156,6 +190,14 @@ CASES = [
     ),
     SenderCase(name="inbox", make=inbox_rig, good="anyone"),
     SenderCase(name="null", make=null_rig, good="anyone"),
+    SenderCase(
+        name="webhook",
+        make=webhook_rig,
+        good=f"{ENDPOINT}/200",
+        temporary=f"{ENDPOINT}/503",
+        permanent=f"{ENDPOINT}/404",
+        silent=f"{ENDPOINT}/silent",
+    ),
     *(
         SenderCase(
             name=name,
