@@ -15,15 +15,18 @@ from pathlib import Path
 
 from deliveries.channels import Channel
 from deliveries.realtime.protocol import Item
-from deliveries.senders.base import Content, Message, Sender
+from deliveries.senders.base import Content, Device, Message, Sender
 from deliveries.senders.email import EmailSender
+from deliveries.senders.fcm import FcmSender
 from deliveries.senders.http_sms import HttpSmsSender
 from deliveries.senders.null import NullSender
+from deliveries.senders.push import PushSender
 from deliveries.senders.twilio import TwilioSender
 from deliveries.senders.webhook import WebhookSender
 from deliveries.senders.ws import InboxSender
 from tests import sms
 from tests.far_end import Line, Request, far_end, held_port
+from tests.fcm import fcm_server
 from tests.smtp import SmtpServer
 
 _HELD, _ENDPOINT_PORT = held_port()
@@ -31,7 +34,7 @@ ENDPOINT = f"http://127.0.0.1:{_ENDPOINT_PORT}"
 
 
 def make_message(to: str, *, content: Content | None = None, headers: dict[str, str] | None = None) -> Message:
-    """Build the smallest message to an address."""
+    """Build the smallest message to an address, which is also the token of the person's one device or a webhook's URL."""
     return Message(
         delivery_id=1,
         job_id=uuid.uuid4(),
@@ -42,6 +45,7 @@ def make_message(to: str, *, content: Content | None = None, headers: dict[str, 
         attempt=1,
         accepted_at=datetime.datetime.now(datetime.UTC),
         headers=headers or {},
+        devices=(Device(1, "fcm", to),),
         secrets=("whsec_c2VjcmV0",),
     )
 
@@ -179,6 +183,25 @@ async def http_sms_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Ri
             await sender.close()
 
 
+@contextlib.asynccontextmanager
+async def push_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
+    """Serve FCM's documented API; the other platforms share nothing with it that the contract asks about."""
+    async with fcm_server() as server:
+        fcm = FcmSender(
+            service_account=server.service_account(),
+            base_url=server.url,
+            connections=3,
+            timeout_seconds=timeout_seconds,
+            allow_private=True,
+        )
+        sender = PushSender({"fcm": fcm}, capacity=3)
+        await sender.open()
+        try:
+            yield Rig(sender, lambda: server.taken)
+        finally:
+            await sender.close()
+
+
 CASES = [
     SenderCase(
         name="email",
@@ -190,6 +213,14 @@ CASES = [
     ),
     SenderCase(name="inbox", make=inbox_rig, good="anyone"),
     SenderCase(name="null", make=null_rig, good="anyone"),
+    SenderCase(
+        name="push",
+        make=push_rig,
+        good="phone",
+        temporary="error-503-UNAVAILABLE",
+        permanent="error-400-INVALID_ARGUMENT",
+        silent="silent",
+    ),
     SenderCase(
         name="webhook",
         make=webhook_rig,
