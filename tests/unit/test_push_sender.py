@@ -137,6 +137,7 @@ class TestNoneTookIt:
             ([DEAD, WRONG], "fcm_invalid_argument", True, False, False, None),
             ([WRONG, BUSY, DEAD], "fcm_unavailable", False, False, False, 9),
             ([BUSY, FULL], "fcm_unavailable", False, False, False, 30),
+            ([BUSY, f"after-99-{WRONG}"], "fcm_unavailable", False, False, False, 9),
             ([BUSY, UNKNOWN], "connection_lost", False, True, False, 9),
             ([WRONG, UNKNOWN, ACCOUNT], "connection_lost", False, True, False, None),
             ([ACCOUNT, BUSY], "fcm_unavailable", False, False, False, 9),
