@@ -303,7 +303,9 @@ class ChannelRun:
         del self._sending[row.id]
         self._sending_ordinary -= row.priority != Priority.HIGH
         message = tried.message if tried.error is None else None
-        self._finished.append(Finished(row, outcome, message, outcomes.told(tried) if self.channel in LEARNED else None))
+        self._finished.append(
+            Finished(row, outcome, message, outcomes.told(tried) if self.channel in LEARNED else None)
+        )
         self._recordable.set()
         self._startable.set()
 

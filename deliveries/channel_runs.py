@@ -29,9 +29,7 @@ Key = tuple[str, int | None]
 class ChannelRuns:
     """Makes, replaces and ends runs as the providers' table changes. For one event loop."""
 
-    def __init__(
-        self, senders: Mapping[str, Sender], *, roster: Roster, pool: AsyncPool, heartbeat: Heartbeat
-    ) -> None:
+    def __init__(self, senders: Mapping[str, Sender], *, roster: Roster, pool: AsyncPool, heartbeat: Heartbeat) -> None:
         self._senders = senders
         self._roster = roster
         self._pool = pool
@@ -96,9 +94,7 @@ class ChannelRuns:
     def _begin(self, key: Key, sender: Sender) -> None:
         channel, tenant_id = key
         tenants = Tenants(only=tenant_id)
-        run = ChannelRun(
-            channel, sender, tenants=tenants, pool=self._pool, book=self._book, heartbeat=self._heartbeat
-        )
+        run = ChannelRun(channel, sender, tenants=tenants, pool=self._pool, book=self._book, heartbeat=self._heartbeat)
         self._runs[key] = run
         self._tasks[key] = run.start()
         run.release()

@@ -36,6 +36,7 @@ def compose(row: ClaimedRow, person: Person, book: TemplateBook, address: Addres
         priority=row.priority,
         data=row.data,
         refused_by=row.refused_by,
+        expires_at=row.expires_at,
     )
     return message, version_id
 

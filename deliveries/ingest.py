@@ -73,7 +73,16 @@ def ingest(incoming: Sequence[Incoming], *, entrance: str) -> list[Verdict]:
             if tenant_id is None:
                 verdicts[position] = _unknown_tenant(one.job.tenant)
             else:
-                rows.append((position, _row(one, tenant_id, _refusal(one.job.channel, is_served=(tenant_id, one.job.channel) not in unserved))))
+                rows.append(
+                    (
+                        position,
+                        _row(
+                            one,
+                            tenant_id,
+                            _refusal(one.job.channel, is_served=(tenant_id, one.job.channel) not in unserved),
+                        ),
+                    )
+                )
         for position, verdict in _store(rows):
             verdicts[position] = verdict
         _keep_receipts(entrance, rows, verdicts)

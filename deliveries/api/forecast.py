@@ -95,13 +95,17 @@ def _addresses(jobs: Sequence[NotificationJob], key: ApiKey) -> dict[tuple[str, 
         wanted.setdefault(job.channel, set()).add(job.user_id)
     found: dict[tuple[str, UUID], Address] = {}
     if Channel.PUSH in wanted:
-        people = Device.objects.filter(tenant=key.tenant, user_id__in=wanted[Channel.PUSH]).values_list("user_id", flat=True)
+        people = Device.objects.filter(tenant=key.tenant, user_id__in=wanted[Channel.PUSH]).values_list(
+            "user_id", flat=True
+        )
         found |= {(Channel.PUSH, user_id): Address(to=str(user_id)) for user_id in people}
     if Channel.WEBHOOK in wanted:
         endpoints = WebhookEndpoint.objects.filter(
             tenant=key.tenant, user_id__in=wanted[Channel.WEBHOOK], disabled_at=None
         )
-        found |= {(Channel.WEBHOOK, user_id): Address(to=url) for user_id, url in endpoints.values_list("user_id", "url")}
+        found |= {
+            (Channel.WEBHOOK, user_id): Address(to=url) for user_id, url in endpoints.values_list("user_id", "url")
+        }
     return found
 
 
@@ -146,5 +150,6 @@ def _row(job: NotificationJob, key: ApiKey) -> ClaimedRow:
         due_at=now,
         lost_leases=0,
         refused_by="",
+        expires_at=job.expires_at,
         lease_token=NO_ID,
     )

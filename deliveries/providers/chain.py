@@ -168,5 +168,7 @@ class Chain(Sender):
 
 def _too_late(link: Link) -> SendError:
     return SendError(
-        "timeout", f"{link.name} did not answer within {link.deadline_seconds:g} s; it may have taken the message", ambiguous=True
+        "timeout",
+        f"{link.name} did not answer within {link.deadline_seconds:g} s; it may have taken the message",
+        ambiguous=True,
     )

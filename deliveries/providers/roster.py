@@ -101,7 +101,16 @@ def _fingerprint(members: Sequence[Row]) -> bytes:
 
 def _plain(row: Row) -> tuple[Any, ...]:
     sealed = bytes(row.sealed_credentials).hex()
-    return row.id, row.name, row.kind, row.rate_per_second, row.deadline_seconds, row.options, sealed, row.breaker_forced
+    return (
+        row.id,
+        row.name,
+        row.kind,
+        row.rate_per_second,
+        row.deadline_seconds,
+        row.options,
+        sealed,
+        row.breaker_forced,
+    )
 
 
 def _links(members: Sequence[Row], breakers: Mapping[int, Breaker]) -> list[Link]:
@@ -112,7 +121,13 @@ def _links(members: Sequence[Row], breakers: Mapping[int, Breaker]) -> list[Link
             kind = KINDS[row.kind]
             sender = kind.make(complete(kind, {**row.options, **unseal(row.sealed_credentials)}), deadline)
         except (KeyError, ValueError, CredentialsError) as error:
-            log.error("provider left out", provider=row.name, channel=row.channel, error=str(error), help="open it in the admin and save it")
+            log.error(
+                "provider left out",
+                provider=row.name,
+                channel=row.channel,
+                error=str(error),
+                help="mend it in the admin",
+            )
             continue
         breaker = breakers.get(row.id) or Breaker()
         breaker.forced = Forced(row.breaker_forced)

@@ -170,7 +170,7 @@ class HttpClient:
                         raise
                 return await self._exchange(method, target, headers, body, progress)
         except _EXPECTED as error:
-            fault = _failure(error, f"{target.host}:{target.port}", provider, is_ambiguous=progress.handed_over)
+            fault = failure(error, f"{target.host}:{target.port}", provider, is_ambiguous=progress.handed_over)
         raise fault  # outside: aiohttp's errors know our headers, and whoever logs a chain of errors would write them down
 
     async def _exchange(
@@ -248,7 +248,7 @@ def _target(url: str, provider: str) -> URL:
     return target
 
 
-def _failure(error: Exception, where: str, provider: str, *, is_ambiguous: bool) -> SendError:
+def failure(error: Exception, where: str, provider: str, *, is_ambiguous: bool) -> SendError:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     code, what = next((code, what) for kinds, code, what in _FAULTS if isinstance(cause, kinds))
     if isinstance(cause, ssl.SSLError):

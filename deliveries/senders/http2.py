@@ -34,7 +34,7 @@ from h2.exceptions import FrameTooLargeError, ProtocolError
 from hyperframe.frame import Frame, GoAwayFrame
 
 from deliveries.senders.base import SendError
-from deliveries.senders.http import Reply, ReplyTooLarge, _failure
+from deliveries.senders.http import Reply, ReplyTooLarge, failure
 from deliveries.senders.shared_call import SharedCall
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class Http2Client:
     def _fault(self, error: Exception, provider: str, *, is_written: bool) -> SendError:
         if isinstance(error, Cut):
             return SendError(error.code, f"{self._where} {error.what}", provider=provider, ambiguous=error.may_be_taken)
-        return _failure(error, self._where, provider, is_ambiguous=is_written)
+        return failure(error, self._where, provider, is_ambiguous=is_written)
 
     @property
     def _where(self) -> str:

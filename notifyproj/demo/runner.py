@@ -92,9 +92,7 @@ class Demo:
         ports = [str(self._mail_port), str(self._second_mail_port)]
         prepare = ["--job-id", job_id, "--mail-ports", *ports]
         with self._step("Preparing tables, topics and sample data"):
-            Child(
-                "prepare", "The preparation", _manage("demo_prepare", *prepare), log=self._log("prepare")
-            ).run()
+            Child("prepare", "The preparation", _manage("demo_prepare", *prepare), log=self._log("prepare")).run()
         with self._step("Starting the service"):
             for child in self._children():
                 self._supervisor.start(child)

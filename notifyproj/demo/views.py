@@ -303,7 +303,8 @@ def _load(channel: str = "ws", jobs: int = LOAD_JOBS) -> None:
     words_ = {"title": "Weekly watering", "body": "Half a litre for each pot."}
     others = range(2, len(sample.PEOPLE) + 1)
     topic.put_jobs(
-        sample.job(sample.user_id_of(random.choice(others)), channel, content=words_, priority="low") for _ in range(jobs)
+        sample.job(sample.user_id_of(random.choice(others)), channel, content=words_, priority="low")
+        for _ in range(jobs)
     )
 
 

@@ -35,7 +35,9 @@ def test_what_is_sealed_comes_back_and_stands_nowhere_in_the_clear(settings: Any
     settings.CREDENTIALS_KEYS = [NEW]
     stored()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT p::text FROM deliveries_provider p UNION ALL SELECT e::text FROM deliveries_webhookendpoint e")
+        cursor.execute(
+            "SELECT p::text FROM deliveries_provider p UNION ALL SELECT e::text FROM deliveries_webhookendpoint e"
+        )
         assert "hunter22" not in str(cursor.fetchall())
     assert unseal(Provider.objects.get().sealed_credentials) == {"password": "hunter22"}
     assert unseal(b"") == {}

@@ -20,7 +20,10 @@ FROZEN = 1e-6
 @pytest.fixture
 async def two(redis_url: str, unique_prefix: str) -> AsyncIterator[tuple[Shared, Shared]]:
     """Give what two processes have."""
-    both = (Shared(Redis.from_url(redis_url), prefix=unique_prefix), Shared(Redis.from_url(redis_url), prefix=unique_prefix))
+    both = (
+        Shared(Redis.from_url(redis_url), prefix=unique_prefix),
+        Shared(Redis.from_url(redis_url), prefix=unique_prefix),
+    )
     yield both
     for one in both:
         await one.close()

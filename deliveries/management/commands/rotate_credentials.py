@@ -38,7 +38,10 @@ class Command(BaseCommand):
         while True:
             with transaction.atomic():
                 rows = list(
-                    model.objects.select_for_update().filter(pk__gt=last).exclude(**{column: b""}).order_by("pk")[:CHUNK]
+                    model.objects.select_for_update()
+                    .filter(pk__gt=last)
+                    .exclude(**{column: b""})
+                    .order_by("pk")[:CHUNK]
                 )
                 opened = []
                 for row in rows:
