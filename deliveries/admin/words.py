@@ -48,6 +48,21 @@ OUTCOMES: Final = {
     "acknowledged": ("Acknowledged", "ok"),
 }
 PRIORITIES: Final = {0: "High", 1: "Normal", 2: "Low"}
+FORCED: Final = {
+    "": "Let it decide",
+    "open": "Open: do not use it",
+    "closed": "Closed: use it whatever happens",
+}
+BREAKERS: Final = {
+    "closed": ("Closed: in use", "ok"),
+    "half-open": ("Half-open: one message tries it", "warn"),
+    "open": ("Open: left alone", "bad"),
+    "unknown": ("Unknown: Redis is away", "quiet"),
+}
+FORCED_BREAKERS: Final = {
+    "closed": ("Forced closed: always used", "warn"),
+    "open": ("Forced open: not used", "bad"),
+}
 SERVICES: Final = {
     "sender": "Sender",
     "consumer": "Outbox consumer",
@@ -156,6 +171,11 @@ def worker_state(worker: WorkerHeartbeat, *, down_after: timedelta, now: datetim
     if worker.state != WorkerHeartbeat.State.STOPPED and now - worker.beat_at > down_after:
         return Chip(f"Gone: no sign for {duration(now - worker.beat_at)}", "bad")
     return Chip(text, tone)
+
+
+def breaker(state: str, *, is_forced: bool) -> Chip:
+    """Say how a provider's breaker stands (`deliveries.providers.states`)."""
+    return Chip(*(FORCED_BREAKERS if is_forced else BREAKERS)[state])
 
 
 def duration(length: timedelta) -> str:

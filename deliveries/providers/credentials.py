@@ -24,7 +24,7 @@ def seal(secrets: Mapping[str, str]) -> bytes:
     return _keys().encrypt(orjson.dumps(dict(secrets)))
 
 
-def unseal(sealed: bytes) -> dict[str, str]:
+def unseal(sealed: bytes | memoryview) -> dict[str, str]:
     """Return sealed secrets. Raises: CredentialsError when no key of CREDENTIALS_KEYS fits."""
     if not sealed:
         return {}

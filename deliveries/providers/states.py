@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import redis
 import structlog
@@ -44,7 +44,7 @@ def _verdicts(providers: Sequence[int]) -> dict[int, Verdict] | None:
         return {}
     keys = [verdict_key(provider, prefix=settings.REDIS_PREFIX) for provider in providers]
     try:
-        values = redis_client().mget(keys)
+        values = cast("list[bytes | None]", redis_client().mget(keys))
     except (redis.RedisError, ConnectionError) as error:
         log.warning("breakers not read", error=str(error), help="check REDIS_URL")
         return None

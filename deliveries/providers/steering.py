@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from asgiref.sync import async_to_sync
 from django.db import transaction
@@ -19,6 +21,10 @@ CHECK_SECONDS = 10.0
 HIDDEN = "•••"
 
 
+class UnusableError(Exception):
+    """No sender can be made of a provider as it is stored. The text says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """What came of a check. `said`: for staff, in the provider's words where it said something."""
@@ -31,6 +37,15 @@ def provider_last_position(*, provider: Provider) -> int:
     """Return the position behind every other provider of the same tenant and channel."""
     others = Provider.objects.filter(tenant=provider.tenant_id, channel=provider.channel).order_by("-position")
     return 1 + (others.values_list("position", flat=True).first() or 0)
+
+
+def provider_places() -> dict[int, int]:
+    """Return, for each provider id, which one of its tenant's and channel's it is, counted from 1. One query."""
+    places: dict[int, int] = {}
+    in_order = Provider.objects.order_by("tenant_id", "channel", "position", "id")
+    for _group, rows in groupby(in_order.values_list("tenant_id", "channel", "pk"), key=itemgetter(0, 1)):
+        places.update({pk: place for place, (_tenant, _channel, pk) in enumerate(rows, 1)})
+    return places
 
 
 @transaction.atomic
@@ -62,16 +77,33 @@ def provider_check(*, provider: Provider) -> Checked:
 
     Not to be called in a transaction.
     """
+    try:
+        sender, secrets = _made(provider)
+    except UnusableError as error:
+        return Checked(False, str(error))
+    checked = async_to_sync(_ask)(sender)
+    return Checked(checked.is_ok, _without(secrets, checked.said))
+
+
+def provider_problem(*, provider: Provider) -> str:
+    """Say why senders leave a provider out as it is stored, "" when they do not. Connects to nothing."""
+    try:
+        _made(provider)
+    except UnusableError as error:
+        return str(error)
+    return ""
+
+
+def _made(provider: Provider) -> tuple[Sender, Collection[str]]:
+    """Return a provider's sender, not yet open, and its secrets. Raises: UnusableError."""
     kind = KINDS.get(provider.kind)
     if kind is None:
-        return Checked(False, f"This version knows no provider of the kind {provider.kind!r}. Delete it, or upgrade.")
+        raise UnusableError(f"This version knows no provider of the kind {provider.kind!r}. Delete it, or upgrade.")
     try:
         secrets = unseal(provider.sealed_credentials)
-        sender = kind.make(complete(kind, {**provider.options, **secrets}), CHECK_SECONDS)
-    except (CredentialsError, ValueError, SendError) as error:
-        return Checked(False, f"It cannot be used as it is stored: {error}")
-    checked = async_to_sync(_ask)(sender)
-    return Checked(checked.is_ok, _without(secrets.values(), checked.said))
+        return kind.make(complete(kind, {**provider.options, **secrets}), CHECK_SECONDS), secrets.values()
+    except (CredentialsError, ValueError) as error:
+        raise UnusableError(f"It cannot be used as it is stored. {error}") from None
 
 
 async def _ask(sender: Sender) -> Checked:
@@ -87,7 +119,7 @@ async def _ask(sender: Sender) -> Checked:
         await sender.close()
 
 
-def _without(secrets: Iterable[str], said: str) -> str:
+def _without(secrets: Collection[str], said: str) -> str:
     """Return what a provider said, without a secret that it may have repeated."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         said = said.replace(secret, HIDDEN)
