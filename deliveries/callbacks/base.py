@@ -23,7 +23,8 @@ class EventKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ProviderEvent:
     """One report. `provider_message_id` is that of the Receipt; `at` is None where the provider gives no time that can be
-    trusted. `code`: a stable word; `message`: what staff read; `address`: whom the message was for, if the report says."""
+    trusted. `code`: a stable word; `message`: what staff read; `address`: whom the message was for, if the report says.
+    `reference`: the job's id, where it went out with the message and the provider signed it when it came back."""
 
     provider_message_id: str
     kind: EventKind
@@ -31,6 +32,7 @@ class ProviderEvent:
     code: str = ""
     message: str = ""
     address: str = ""
+    reference: str = ""
 
 
 class BadCallback(ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from deliveries.dotted import find, text_at
 MAX_FIELDS = 100
 MAX_EVENTS = 1000
 _PREFIX = "sha256="
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +27,8 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `events` is where a list of reports stands (`.` when the body is one), empty when a body is one report; the other paths
     begin at a report. `statuses` says which of the provider's statuses is which kind; any other reports nothing yet.
+    `reference` is where the job's id comes back, if it went out with the text; only then is no report ever too early.
+    `signature_header` is the header that holds the signature.
     """
 
     message_id: str
@@ -35,6 +39,8 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     message: str = ""
     address: str = ""
     at: str = ""
+    reference: str = ""
+    signature_header: str = "X-Signature"
 
 
 def check(raw: object) -> Description:
@@ -45,6 +51,8 @@ def check(raw: object) -> Description:
         raise ValueError(f"{error}.") from error
     if not description.message_id or not description.status:
         raise ValueError("message_id and status: say where a report holds them.")
+    if not _HEADER_NAME.fullmatch(description.signature_header):
+        raise ValueError("signature_header: is no name of a header; enter one such as X-Signature.")
     if not description.statuses:
         raise ValueError(
             'statuses: is empty; name at least one, such as {"DELIVRD": "delivered", "UNDELIV": "failed"}.'
@@ -92,6 +100,7 @@ def _event(report: Any, description: Description) -> ProviderEvent | None:
         code=text_at(report, description.code),
         message=text_at(report, description.message),
         address=text_at(report, description.address),
+        reference=text_at(report, description.reference),
     )
 
 

@@ -16,6 +16,7 @@ from deliveries.callbacks.base import BadCallback, EventKind, ProviderEvent
 from deliveries.senders.codes_twilio import CODES, source
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
+JOB_PARAMETER = "job"
 MAX_FIELDS = 100
 _PORTS = {"http": 80, "https": 443}
 
@@ -45,8 +46,11 @@ def verify(*, auth_tokens: Sequence[str], url: str, body: bytes, signature: str)
     return any(hmac.compare_digest(one, given) for one in expected)
 
 
-def read(body: bytes) -> list[ProviderEvent]:
-    """Return what a verified callback reports; nothing while the text is still on its way. Raises: BadCallback."""
+def read(body: bytes, *, url: str = "") -> list[ProviderEvent]:
+    """Return what a verified callback reports; nothing while the text is still on its way. Raises: BadCallback.
+
+    `url`: the verified one; its parameter `job` is the reference that the sender put there.
+    """
     try:
         fields = dict(_fields(body))
     except ValueError as error:
@@ -61,7 +65,8 @@ def read(body: bytes) -> list[ProviderEvent]:
     if kind is None:
         return []
     code, message = _cause(status, fields.get("ErrorCode", "")) if kind is EventKind.FAILED else ("", "")
-    return [ProviderEvent(sid, kind, code=code, message=message, address=fields.get("To", ""))]
+    reference = dict(parse_qsl(urlsplit(url).query)).get(JOB_PARAMETER, "")
+    return [ProviderEvent(sid, kind, code=code, message=message, address=fields.get("To", ""), reference=reference)]
 
 
 def _cause(status: str, number: str) -> tuple[str, str]:

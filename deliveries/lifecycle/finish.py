@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 
 from deliveries.channels import Status
 
+# What the provider reported before its receipt was recorded (outcome.py) stays.
 # Rows are found by their ids whatever the statistics say; coalesce hides from the planner what it would like to begin with.
 FINISH = """
 WITH o AS (
@@ -25,7 +26,8 @@ WITH o AS (
         next_attempt_at = CASE WHEN o.status = 'RETRYING' THEN statement_timestamp() + o.delay_seconds * interval '1 second' END,
         reason = o.reason, error_message = o.message, provider = o.provider, provider_message_id = o.provider_message_id,
         duration_ms = o.duration_ms, address = o.address, template_version_id = o.template_version_id, rendered = o.rendered,
-        details = o.details
+        details = CASE WHEN d.outcome = '' THEN o.details
+            ELSE coalesce(o.details, '{}') || jsonb_build_object('reports', coalesce(d.details -> 'reports', '[]')) END
     FROM o WHERE d.id = o.id AND coalesce(d.lease_token = o.lease_token AND d.status = 'SENDING', false)
     RETURNING d.id, d.tenant_id, d.status, d.attempts, d.started_at, d.channel, d.template_code
 ), attempt AS (

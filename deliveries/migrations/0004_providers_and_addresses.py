@@ -16,6 +16,10 @@ class Migration(migrations.Migration):
             name='details',
             field=models.JSONField(blank=True, help_text="What the channel adds: a push's result for each device, a text's segments.", null=True),
         ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('channel', 'sms'), models.Q(('provider_message_id', ''), _negated=True)), fields=['tenant', 'provider_message_id'], name='delivery_by_message_id'),
+        ),
         migrations.CreateModel(
             name='Device',
             fields=[

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from deliveries.callbacks import generic
+from deliveries.callbacks.twilio import JOB_PARAMETER
 from deliveries.channels import Channel
 from deliveries.phones import known_region
 from deliveries.senders.apns import PRODUCTION_URL as APNS_URL
@@ -21,7 +24,7 @@ from deliveries.senders.fcm import FcmSender
 from deliveries.senders.http_sms import HttpSmsSender
 from deliveries.senders.push import PushSender
 from deliveries.senders.twilio import BASE_URL as TWILIO_URL
-from deliveries.senders.twilio import TwilioSender
+from deliveries.senders.twilio import REFERENCE, TwilioSender
 from deliveries.senders.webpush import WebPushSender
 
 # A sender's own time limit ends before dispatch's, so that it can still say how far the message was.
@@ -101,21 +104,43 @@ SMTP = Kind(
     _smtp,
 )
 
+
 def _twilio(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
+    if options["status_callback"] and options["api_key_sid"] and not options["signing_token"]:
+        raise OptionError("signing_token", "Enter the account's auth token: Twilio signs its callbacks with that one.")
     return TwilioSender(
         account_sid=options["account_sid"],
         auth_token=options["auth_token"],
         api_key_sid=options["api_key_sid"],
         from_number=options["from_number"],
         messaging_service_sid=options["messaging_service_sid"],
-        status_callback=options["status_callback"],
+        status_callback=_with_job(options["status_callback"]),
         default_region=_region(options),
         base_url=options["base_url"],
         **_outgoing(deadline_seconds),
     )
 
 
+def _with_job(address: str) -> str:
+    """Return the address of status callbacks so that each names its job: a report is then found before its receipt is stored."""
+    if not address:
+        return ""
+    with _about("status_callback"):
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("Enter a whole address such as https://notify.example.com/api/callbacks/1/.")
+    named = f"{JOB_PARAMETER}={REFERENCE}"
+    if named in parts.query.split("&"):
+        return address
+    return parts._replace(query=f"{parts.query}&{named}" if parts.query else named).geturl()
+
+
 def _http_sms(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
+    if options["callback"]:
+        with _about("callback"):
+            generic.check(options["callback"])
+        if not options["callback_secret"]:
+            raise OptionError("callback_secret", "Enter the secret that the provider signs its reports with.")
     secrets = {name: options[name] for name in ("key", "key_2") if options[name]}
     with _about("description"):
         return HttpSmsSender(
@@ -187,7 +212,17 @@ TWILIO = Kind(
         Option("api_key_sid", "API key SID", "Empty: the account itself logs in."),
         Option("from_number", "From", "A number of yours in E.164, or empty where a messaging service is given."),
         Option("messaging_service_sid", "Messaging service SID"),
-        Option("status_callback", "Status callback", "The address under which Twilio reaches this service."),
+        Option(
+            "status_callback",
+            "Status callback",
+            "Where Twilio tells what became of a text: https://, this service's host, /api/callbacks/, this provider's number and /.",
+        ),
+        Option(
+            "signing_token",
+            "Signing token",
+            "The auth token that signs status callbacks: where an API key logs in, or the secondary one while it is replaced.",
+            is_secret=True,
+        ),
         Option("default_region", "Region of numbers without +", "Two letters, such as DE. Empty: they are refused."),
         Option("base_url", "API address", default=TWILIO_URL),
     ),
@@ -201,6 +236,10 @@ HTTP_SMS = Kind(
         Option("description", "Description", "JSON: docs/providers.md shows its form.", type=dict, is_required=True),
         Option("key", "Key", "Stands where the description says {secret.key}.", is_secret=True),
         Option("key_2", "Second key", "Stands where it says {secret.key_2}.", is_secret=True),
+        Option(
+            "callback", "Status callback", "JSON: how its signed reports read. docs/api.md shows its form.", type=dict
+        ),
+        Option("callback_secret", "Callback secret", "What it signs its reports with.", is_secret=True),
         Option("default_region", "Region of numbers without +", "Two letters, such as DE. Empty: they are refused."),
     ),
     _http_sms,

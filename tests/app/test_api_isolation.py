@@ -16,13 +16,24 @@ from django.core import serializers
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
-from deliveries.models import ApiKey, Contact, Delivery, Device, Template, TemplateContent, TemplateVersion, Tenant
+from deliveries.models import (
+    ApiKey,
+    Contact,
+    Delivery,
+    Device,
+    Provider,
+    Template,
+    TemplateContent,
+    TemplateVersion,
+    Tenant,
+)
 from tests.api import Caller, a_job, person
 from tests.factories import (
     ApiKeyFactory,
     ContactFactory,
     DeliveryFactory,
     DeviceFactory,
+    ProviderFactory,
     TemplateFactory,
     TenantFactory,
 )
@@ -41,6 +52,7 @@ class Owned:
     contact: Contact
     template: Template
     device: Device
+    provider: Provider
 
     @property
     def ids(self) -> dict[str, object]:
@@ -50,6 +62,7 @@ class Owned:
             "contact": self.contact.user_id,
             "template": self.template.pk,
             "device": self.device.pk,
+            "provider": self.provider.pk,
         }
 
     def marks(self) -> list[str]:
@@ -62,6 +75,7 @@ class Owned:
             self.template.code,
             self.device.token,
             self.device.name,
+            self.provider.name,
         ]
         return [*map(str, rows), self.contact.tenant.slug]
 
@@ -92,6 +106,7 @@ MATRIX: dict[str, Any] = {
     ],
     "api/devices/": [("GET", "", None, 200), ("GET", "?tenant={tenant}", None, 200)],
     "api/devices/<int:device_id>/": [("DELETE", "{device}", None, 404)],
+    "api/callbacks/<int:provider_id>/": [("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404)],
     "api/schemas/notification-job.json": OPEN,
     "api/schema/": OPEN,
     "api/docs/": OPEN,
@@ -102,10 +117,17 @@ MATRIX: dict[str, Any] = {
 #: What a person calls with their own token: there a key opens nothing, whatever its scopes. A token that names tenant A and the very
 #: person that B's rows are about is the sharpest try.
 PERSONAL = ("api/devices/",)
+#: What a provider calls with its own signature: everybody else gets the 404 of a provider that is not there, key or no key. What A's own
+#: provider can say of B's rows: tests/app/test_api_callbacks.py.
+SIGNED = ("api/callbacks/",)
 
 
 def is_personal(address: str) -> bool:
     return address.startswith(PERSONAL)
+
+
+def is_signed(address: str) -> bool:
+    return address.startswith(SIGNED)
 
 
 def callers(address: str, owned: Owned, tenant: Tenant) -> list[Caller]:
@@ -135,6 +157,17 @@ def theirs() -> Owned:
         contact=ContactFactory(tenant=tenant, user_id=uuid4()),
         template=TemplateFactory(tenant=tenant, published=False),
         device=DeviceFactory(tenant=tenant, name="Bea's phone"),
+        provider=ProviderFactory(
+            tenant=tenant,
+            channel="sms",
+            kind="http_sms",
+            name="Bea's texts",
+            options={
+                "description": {"url": "https://sms.example.com/", "fields": {"to": "{to}", "text": "{text}"}},
+                "callback": {"message_id": "id", "status": "state", "statuses": {"DELIVRD": "delivered"}},
+            },
+            secrets={"callback_secret": "hush"},
+        ),
     )
 
 
@@ -147,6 +180,7 @@ def snapshot(owned: Owned) -> str:
         *TemplateVersion.objects.filter(template__tenant=tenant).order_by("pk"),
         *TemplateContent.objects.filter(version__template__tenant=tenant).order_by("pk"),
         *Device.objects.filter(tenant=tenant).order_by("pk"),
+        *Provider.objects.filter(tenant=tenant).order_by("pk"),
     ]
     return serializers.serialize("json", rows)
 
@@ -155,7 +189,7 @@ def calls(address: str, owned: Owned) -> Iterator[tuple[str, str, str, Any, int]
     """The rows of an address: method, path, the same path with ids that nobody has, body, expected status."""
     base, _, rest = address.partition("<")
     ids = {**owned.ids, "tenant": owned.contact.tenant.slug}
-    nobodys = {name: 2**40 if name in ("template", "device") else uuid4() for name in ids}
+    nobodys = {name: 2**40 if name in ("template", "device", "provider") else uuid4() for name in ids}
     for method, part, body, status in MATRIX[address]:
         path, absent = ("/" + base + part.format(**each) + rest.partition(">")[2] for each in (ids, nobodys))
         yield method, path, absent, body(owned) if body else None, status
@@ -187,7 +221,7 @@ def test_nothing_is_open_without_a_key_or_with_a_revoked_one(address: str, their
     revoked = ApiKeyFactory(tenant=theirs.contact.tenant, revoked_at=theirs.contact.created_at)
     for method, path, _absent, sent, _status in calls(address, theirs):
         for caller in (Caller(), Caller(revoked), Caller(revoked.prefix)):
-            assert caller(method, path, sent).status == 401
+            assert caller(method, path, sent).status == (404 if is_signed(address) else 401)
     assert snapshot(theirs) == before
 
 
@@ -195,4 +229,5 @@ def test_nothing_is_open_without_a_key_or_with_a_revoked_one(address: str, their
 def test_nothing_is_open_to_a_key_without_scopes(address: str, theirs: Owned) -> None:
     powerless = Caller(ApiKeyFactory(tenant=theirs.contact.tenant, scopes=[ApiKey.Scope.TELEMETRY]))
     for method, path, _absent, sent, _status in calls(address, theirs):
-        assert powerless(method, path, sent).status == (401 if is_personal(address) else 403)
+        expected = 404 if is_signed(address) else 401 if is_personal(address) else 403
+        assert powerless(method, path, sent).status == expected

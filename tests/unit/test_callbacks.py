@@ -164,6 +164,15 @@ class TestTwilioReport:
         assert event.code == code
         assert event.message.endswith(words)
 
+    @pytest.mark.parametrize(
+        ("query", "reference"),
+        [("?job=j-1", "j-1"), ("?a=b&job=j-1", "j-1"), ("?job=", ""), ("?a=b", ""), ("", ""), ("?job=j-1#rc=5", "j-1")],
+    )
+    def test_the_address_names_the_job(self, query: str, reference: str) -> None:
+        (event,) = twilio.read(report(), url=f"https://n.example.org/api/callbacks/1/{query}")
+
+        assert event.reference == reference
+
     def test_a_success_has_no_cause(self) -> None:
         (event,) = twilio.read(report(ErrorCode="30003"))
 
@@ -218,6 +227,7 @@ FULL = {
     "message": "err.0.text",
     "address": "message.to",
     "at": "at",
+    "reference": "ref",
 }
 AT = datetime.datetime(2025, 11, 14, 12, tzinfo=datetime.UTC)
 
@@ -236,12 +246,12 @@ class TestGenericReport:
     def test_many_reports_with_everything(self) -> None:
         reports = [
             {"message": {"id": 17, "to": "+4930123456"}, "state": "UNDELIV", "at": "2025-11-14T12:00:00Z",
-             "err": [{"code": 5, "text": "Absent subscriber"}]},
+             "err": [{"code": 5, "text": "Absent subscriber"}], "ref": "j-1"},
             {"message": {"id": "m-2"}, "state": "BUFFERED"},
             {"message": {"id": "m-3"}, "state": "DELIVRD", "at": AT.timestamp()},
         ]  # fmt: skip
         assert read(FULL, json.dumps({"reports": reports}).encode()) == [
-            ProviderEvent("17", EventKind.FAILED, AT, "5", "Absent subscriber", "+4930123456"),
+            ProviderEvent("17", EventKind.FAILED, AT, "5", "Absent subscriber", "+4930123456", "j-1"),
             ProviderEvent("m-3", EventKind.DELIVERED, AT),
         ]
 
@@ -285,6 +295,8 @@ class TestGenericReport:
             ({**FLAT, "statuses": {}}, "statuses: is empty"),
             ({**FLAT, "status": ""}, "message_id and status"),
             ({**FLAT, "state": "x"}, "unknown field `state`"),
+            ({**FLAT, "signature_header": ""}, "signature_header: is no name"),
+            ({**FLAT, "signature_header": "X Signature"}, "signature_header: is no name"),
         ],
     )
     def test_a_description_that_cannot_work_is_refused(self, description: Any, problem: str) -> None:
