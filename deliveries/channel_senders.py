@@ -16,7 +16,6 @@ from deliveries.senders.webhook import WebhookSender
 from deliveries.senders.ws import InboxSender
 
 
-
 def _smtp(channel: Channel) -> Sender:
     return EmailSender(
         host=settings.EMAIL_HOST,

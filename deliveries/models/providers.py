@@ -1,4 +1,4 @@
-"""Providers as staff configure them: whom a tenant's messages of a channel are handed to, in which order. No I/O, no secrets in the clear."""
+"""Providers as staff configure them: whom a tenant's messages of a channel are handed to, in which order. No I/O, no clear secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from django.db.models import Q
 
 from deliveries.channels import Channel
 from deliveries.models.tenants import Tenant
-
 
 # The inbox is ours, and a webhook goes to the person's own endpoint: neither has a provider.
 CARRIED = (Channel.EMAIL, Channel.PUSH, Channel.SMS)

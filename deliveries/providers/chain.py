@@ -45,13 +45,14 @@ class Link:
 
 
 class Chain(Sender):
-    """Providers in order of preference. Not one of `KNOWN_SENDERS`: it is made of them."""
+    """Providers in order of preference. A message that none may take within `wait_seconds` is refused as `no_provider_free`."""
 
-    def __init__(self, channel: Channel, links: Sequence[Link], *, shared: Shared) -> None:
+    def __init__(self, channel: Channel, links: Sequence[Link], *, shared: Shared, wait_seconds: float) -> None:
         self.channel = channel  # type: ignore[misc]
         self.links = list(links)
         self.capacity = max((link.sender.capacity for link in links), default=1)
         self._shared = shared
+        self._wait_seconds = wait_seconds
         self._announcing: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -100,7 +101,13 @@ class Chain(Sender):
             count -= back
 
     async def send(self, message: Message) -> Receipt:
-        link = await self._pick(avoid=message.refused_by)
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                link = await self._pick(avoid=message.refused_by)
+        except TimeoutError:
+            raise SendError(
+                "no_provider_free", f"No provider could take it within {self._wait_seconds:g} s; it was not handed over"
+            ) from None
         try:
             async with link.room, asyncio.timeout(link.deadline_seconds):
                 receipt = await link.sender.send(message)
@@ -113,7 +120,7 @@ class Chain(Sender):
         return replace(receipt, provider=link.name)
 
     async def _pick(self, *, avoid: str) -> Link:
-        """Return the provider for one message; wait while none may be used. The caller's deadline ends the wait."""
+        """Return the provider for one message; wait while none may be used, which only comes up between a claim and a send."""
         while True:
             for link in self._usable(avoid):
                 if link.rate_per_second is None:

@@ -21,6 +21,9 @@ from deliveries.providers.shared import Shared
 
 log = structlog.get_logger(__name__)
 
+# What of a send's deadline a message may wait for a provider that may be used, so that the send itself has the rest.
+WAITING_PART = 0.5
+
 ENABLED = """
 SELECT tenant_id, channel, id, name, kind, rate_per_second, deadline_seconds, options, sealed_credentials, breaker_forced
 FROM deliveries_provider WHERE is_enabled ORDER BY tenant_id, channel, position, id
@@ -78,7 +81,12 @@ class Roster:
             if old is not None:
                 gone.append(old.chain)
             breakers = {link.id: link.breaker for link in old.chain.links} if old is not None else {}
-            new[key] = Chain(Channel(key[0]), _links(members, breakers), shared=self._shared)
+            new[key] = Chain(
+                Channel(key[0]),
+                _links(members, breakers),
+                shared=self._shared,
+                wait_seconds=settings.SEND_DEADLINE_SECONDS * WAITING_PART,
+            )
             self.entries[key] = Entry(new[key], made_of)
         return new, gone
 

@@ -126,7 +126,9 @@ class Shared:
         except AWAY as error:
             if not self._is_away:
                 log.warning(
-                    "Redis away, each process keeps the rates alone", error=str(error) or type(error).__name__, help="check REDIS_URL"
+                    "Redis away, each process keeps the rates alone",
+                    error=str(error) or type(error).__name__,
+                    help="check REDIS_URL",
                 )
             self._is_away = True
             return None

@@ -25,6 +25,8 @@ REASONS: Final = by_code((
      "It is tried again by itself where a second copy does no harm. If it lasts, look at the provider's status page.", PROVIDERS),
     ("rate_limited", "Too fast for the provider", "We send faster than the provider takes.",
      "It is tried again by itself. If it lasts, lower the provider's rate.", PROVIDERS),
+    ("no_provider_free", "No provider was free", "Every provider was resting or at its rate when it was to be sent; none got it.",
+     "It is tried again by itself. See Providers: which breaker is open, and why.", PROVIDERS),
     ("try_later", "Provider asks to wait", "The provider did not take it for now.",
      "It is tried again by itself. If it lasts, look at the provider's status page.", PROVIDERS),
     ("refused_by_provider", "Refused by the provider", "The provider refuses this one message.",

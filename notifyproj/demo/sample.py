@@ -15,8 +15,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 
 from deliveries.api.keys import api_key_check, api_key_create
-from deliveries.contacts.store import contacts_store
 from deliveries.channels import Channel
+from deliveries.contacts.store import contacts_store
 from deliveries.models import ApiKey, Contact, Delivery, Provider, Template, Tenant
 from deliveries.templating import template_publish, template_save_draft
 from notifyproj.demo import terminal

@@ -83,7 +83,7 @@ def chain(*senders: Sender, shared: Alone | None = None, rate: float | None = No
         Link(number, name, sender, Breaker(), rate if number == 1 else None, 20.0)
         for number, (name, sender) in enumerate(zip("ABCD", senders, strict=False), start=1)
     ]
-    return Chain(Channel.EMAIL, links, shared=shared or Alone())  # type: ignore[arg-type]
+    return Chain(Channel.EMAIL, links, shared=shared or Alone(), wait_seconds=0.05)  # type: ignore[arg-type]
 
 
 async def failures(of: Chain, count: int) -> list[SendError]:
@@ -168,6 +168,14 @@ async def test_no_more_is_taken_on_than_the_rate_allows_and_what_did_not_come_st
     await only.send(message())
     assert await only.admit(3) == 3
     assert await only.admit(100) == 1
+
+
+async def test_what_no_provider_may_take_is_refused_unsent_and_unambiguously() -> None:
+    only = chain(far := Far())
+    only.links[0].breaker.adopt(Verdict(1, time.time() + 60))
+    (refused,) = await failures(only, 1)
+    assert (refused.code, refused.ambiguous, refused.permanent) == ("no_provider_free", False, False)
+    assert far.got == []
 
 
 @pytest.mark.parametrize(("forced", "took"), [(Forced.OPEN, "B"), (Forced.CLOSED, "A")])
