@@ -60,7 +60,7 @@ class ProviderAdmin(StaffAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Add what is done to one provider."""
-        actions: dict[str, Callable[..., Any]] = {"move-up": self.move_up, "force": self.force, "check": self.check}
+        actions: dict[str, Callable[..., Any]] = {"move-up": self.move_up, "force": self.force, "check": self.ask}
         ours = [
             path(
                 f"<int:pk>/{name}/",
@@ -195,7 +195,7 @@ class ProviderAdmin(StaffAdmin):
         return self.back(request, "deliveries_provider_change", pk)
 
     @post_only("change")
-    def check(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def ask(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask it whether it takes us, and show what it said. Sends nothing."""
         provider = self._get(pk)
         checked = provider_check(provider=provider)
