@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
@@ -158,6 +159,12 @@ def _secrets() -> Found:
             7,
             f"JWT_ALGORITHM is {settings.JWT_ALGORITHM!r}.",
             "Use HS256 with JWT_KEY, or RS256 or ES256 with JWT_JWKS.",
+        )
+    if settings.OUTGOING_CA_FILE and not Path(settings.OUTGOING_CA_FILE).is_file():
+        yield (
+            6,
+            f"OUTGOING_CA_FILE names {settings.OUTGOING_CA_FILE!r}, which is no file.",
+            "Name a PEM file with the certificates to trust, or leave it out.",
         )
     if any(len(key) < SHORTEST_KEY for key in settings.CREDENTIALS_KEYS):
         yield (

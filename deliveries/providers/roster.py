@@ -128,7 +128,7 @@ def _links(members: Sequence[Row], breakers: Mapping[int, Breaker]) -> list[Link
         try:
             kind = KINDS[row.kind]
             sender = kind.make(complete(kind, {**row.options, **unseal(row.sealed_credentials)}), deadline)
-        except (KeyError, ValueError, CredentialsError) as error:
+        except (KeyError, ValueError, OSError, CredentialsError) as error:
             log.error(
                 "provider left out",
                 provider=row.name,
