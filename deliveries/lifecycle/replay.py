@@ -19,7 +19,7 @@ INSERT INTO deliveries_lane (tenant_id, channel, priority, source, pace_per_minu
 SELECT made.tenant_id, made.channel, made.priority, %(source)s, %(pace)s::int, 0,
     hold.paused_at, coalesce(hold.paused_by, ''), coalesce(hold.pause_reason, '')
 FROM (SELECT DISTINCT tenant_id, channel, priority FROM notification_delivery
-      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL AND {is_served('notification_delivery')}) made {HOLD_OF_CHANNEL}
+      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL AND {is_served("notification_delivery")}) made {HOLD_OF_CHANNEL}
 ORDER BY made.tenant_id, made.channel, made.priority
 ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute = excluded.pace_per_minute
     WHERE excluded.source <> '' AND excluded.pace_per_minute IS NOT NULL
@@ -35,7 +35,7 @@ SELECT d.tenant_id, gen_random_uuid(), d.user_id, d.channel, d.priority, l.id, d
 FROM notification_delivery d
 JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (d.tenant_id, d.channel, d.priority, %(source)s)
 WHERE d.id = ANY (%(ids)s) AND d.status IN ('SENT', 'FAILED', 'EXPIRED', 'SUPPRESSED', 'CANCELLED')
-    AND {is_served('d')} AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
+    AND {is_served("d")} AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
 ORDER BY d.id
 RETURNING replay_of_id, job_id
 """

@@ -79,7 +79,7 @@ WITH waiting AS (
         SELECT id FROM notification_delivery
         WHERE channel = l.channel AND lane_id = l.id AND lease_expires_at IS NULL AND next_attempt_at <= statement_timestamp()
         ORDER BY next_attempt_at, id LIMIT %(chunk)s FOR NO KEY UPDATE SKIP LOCKED) w
-    WHERE NOT {is_served('l')} AND l.paused_at IS NULL AND l.cancelled_at IS NULL LIMIT %(chunk)s
+    WHERE NOT {is_served("l")} AND l.paused_at IS NULL AND l.cancelled_at IS NULL LIMIT %(chunk)s
 ), done AS (
     UPDATE notification_delivery d SET status = 'FAILED', reason = 'channel_unavailable', finished_at = statement_timestamp(),
         next_attempt_at = NULL, error_message = 'The channel ' || d.channel || ' has no provider any more; enable one for the tenant'
@@ -100,7 +100,7 @@ WITH RECURSIVE heads (channel, lane_id) AS (
         WHERE d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL AND (d.channel, d.lane_id) > (h.channel, h.lane_id)
         ORDER BY d.channel, d.lane_id LIMIT 1) n
 )
-SELECT DISTINCT h.channel, {is_served('l')} FROM heads h JOIN deliveries_lane l ON l.id = h.lane_id
+SELECT DISTINCT h.channel, {is_served("l")} FROM heads h JOIN deliveries_lane l ON l.id = h.lane_id
 WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
     AND (SELECT d.next_attempt_at FROM notification_delivery d
          WHERE d.channel = h.channel AND d.lane_id = h.lane_id AND d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL
