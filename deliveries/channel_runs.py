@@ -38,6 +38,7 @@ class ChannelRuns:
         self._runs: dict[Key, ChannelRun] = {}
         self._tasks: dict[Key, list[asyncio.Task[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self.is_complete = False
 
     def __iter__(self) -> Iterator[ChannelRun]:
         return iter(list(self._runs.values()))
@@ -51,7 +52,8 @@ class ChannelRuns:
         return {run.channel for run in self}
 
     async def open(self) -> None:
-        """Open the settings' senders and begin their runs; then those of the providers' table, when the database answers."""
+        """Open the settings' senders and begin every run. Until the providers' table was read once, nothing is claimed: the settings'
+        senders would carry what belongs to a tenant's own providers."""
         for channel, sender in self._senders.items():
             await sender.open()
             self._begin((channel, EVERYONE_ELSE), sender)
@@ -78,6 +80,10 @@ class ChannelRuns:
         for key, chain in new.items():
             await chain.open()
             self._begin(key, chain)
+        if not self.is_complete:
+            self.is_complete = True
+            for run in self:
+                run.release()
         await self._roster.refresh_breakers()
 
     async def drain(self, *, within_seconds: float) -> None:
@@ -96,8 +102,10 @@ class ChannelRuns:
         tenants = Tenants(only=tenant_id)
         run = ChannelRun(channel, sender, tenants=tenants, pool=self._pool, book=self._book, heartbeat=self._heartbeat)
         self._runs[key] = run
+        run.hold()
         self._tasks[key] = run.start()
-        run.release()
+        if self.is_complete:
+            run.release()
 
     def _end(self, key: Key) -> None:
         """Let a run finish what it has begun, apart from its successor."""

@@ -131,7 +131,7 @@ class Dispatcher:
     async def _run_suspects(self) -> int:
         """Hold every channel still, run the suspects with nobody beside them, and let the channels go on."""
         async with self._exclusive:
-            if self._stopping:
+            if self._stopping or not self.runs.is_complete:
                 return 0
             for run in self.runs:
                 run.hold()

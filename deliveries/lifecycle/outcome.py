@@ -8,7 +8,8 @@ That a text was delivered is certain where a phone confirmed it, so a failure th
 failure counts. E-mail is the exception: a server takes a mail and sends it back hours later, so there `bounced` stands after `delivered`.
 Every step is kept in the row's `details` as one of its `reports`, with its cause and its time: the provider's, if that can be.
 
-A row takes reports from SENDING on. One that is FAILED as `outcome_unknown` keeps its status and gains the outcome: then we know.
+A row takes reports from SENDING on. One that is FAILED as `outcome_unknown` keeps its status and gains the outcome: then we know. Where it
+arrived, its dead letter is dismissed, so that no retry makes a second copy.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ WITH e AS MATERIALIZED (
     FROM furthest f
     WHERE d.id = f.id AND array_position(%(forward)s::text[], d.outcome::text) < f.step
         AND (d.status IN ('SENDING', 'SENT') OR d.status = 'FAILED' AND d.reason = 'outcome_unknown')
-    RETURNING d.id
+    RETURNING d.id, d.outcome
+), settled AS (
+    UPDATE deliveries_deadletter SET state = 'dismissed', settled_by = %(provider)s, settled_at = statement_timestamp(),
+        note = 'The provider reported that it arrived.'
+    WHERE state = 'open' AND delivery_id IN (SELECT id FROM done WHERE outcome IN ('delivered', 'seen', 'acknowledged'))
 ), lost AS (
     SELECT job_id FROM e WHERE number NOT IN (SELECT number FROM found)
 )

@@ -17,7 +17,7 @@ from deliveries import lifecycle
 from deliveries.callbacks.base import EventKind, ProviderEvent
 from deliveries.channels import Channel, Outcome
 from deliveries.lifecycle import Recorded
-from deliveries.models import Delivery, Tenant
+from deliveries.models import DeadLetter, Delivery, Tenant
 from deliveries.timeline import timeline
 from tests.factories import DeliveryFactory, TenantFactory
 
@@ -163,3 +163,15 @@ def test_the_same_batch_twice_at_once_in_opposite_orders_is_recorded_once() -> N
     assert (len(changed), sum(changed)) == (4, 500)
     assert Delivery.objects.filter(outcome="delivered").count() == 500
     assert not Delivery.objects.exclude(details__reports__1=None)
+
+
+@pytest.mark.parametrize(("kind", "state"), [(EventKind.DELIVERED, "dismissed"), (EventKind.FAILED, "open")])
+def test_a_dead_letter_of_a_text_that_arrived_is_dismissed(kind: EventKind, state: str) -> None:
+    row = DeliveryFactory(channel="sms", sent=True)
+    Delivery.objects.filter(pk=row.pk).update(status="FAILED", reason="outcome_unknown")
+    letter = DeadLetter.objects.create(
+        kind="failed", delivery=row, tenant=row.tenant, reason="outcome_unknown", channel="sms", failed_at=timezone.now()
+    )
+    assert record(row, kind).changed == 1
+    letter.refresh_from_db()
+    assert letter.state == state
