@@ -76,7 +76,8 @@ GROUP BY 1, 2
 RETRIES_SQL: Final = """
 SELECT letter.reason, letter.channel, letter.template_code,
     count(*) FILTER (WHERE copy.status = 'SENT'),
-    count(*) FILTER (WHERE copy.status IN ('FAILED', 'EXPIRED', 'SUPPRESSED', 'CANCELLED')),
+    count(*) FILTER (WHERE copy.status = 'FAILED'),
+    count(*) FILTER (WHERE copy.status IN ('EXPIRED', 'SUPPRESSED', 'CANCELLED')),
     count(*) FILTER (WHERE copy.status IN ('PENDING', 'SENDING', 'RETRYING'))
 FROM deliveries_deadletter letter
 JOIN notification_delivery first ON first.id = letter.delivery_id
@@ -93,12 +94,13 @@ class Retries:
 
     sent: int
     failed: int
+    not_sent: int
     waiting: int
 
     @property
     def total(self) -> int:
         """All copies."""
-        return self.sent + self.failed + self.waiting
+        return self.sent + self.failed + self.not_sent + self.waiting
 
 
 @dataclass(frozen=True, slots=True)

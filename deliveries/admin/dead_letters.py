@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
@@ -87,7 +88,7 @@ class DeadLetterAdmin(KeysetAdmin):
             request,
             "admin/deliveries/deadletter/groups.html",
             title="Undeliverable",
-            tabs=[(name, text, name == tab) for name, (text, _, _) in TABS.items()],
+            tabs=[(name, text, name == tab, _bounded(_in_tab(name))) for name, (text, _, _) in TABS.items()],
             tab=tab if tab in TABS else "open",
             tab_title=title,
             rows=self._rows(found, tab),
@@ -211,7 +212,17 @@ def open_badge(request: HttpRequest) -> str:
     """Return how many dead letters are open, for the navigation; empty for none. Counts no further than BADGE_LIMIT."""
     if not request.user.has_perm("deliveries.view_deadletter"):
         return ""
-    count = DeadLetter.objects.order_by().filter(state=State.OPEN)[:BADGE_LIMIT].count()
+    return _bounded(DeadLetter.objects.filter(state=State.OPEN))
+
+
+def _in_tab(tab: str) -> QuerySet[DeadLetter]:
+    _, state, kind = TABS[tab]
+    rows = DeadLetter.objects.filter(state=state)
+    return rows.filter(kind=kind) if kind else rows
+
+
+def _bounded(rows: QuerySet[DeadLetter]) -> str:
+    count = rows.order_by()[:BADGE_LIMIT].count()
     return f"{BADGE_LIMIT - 1}+" if count >= BADGE_LIMIT else str(count or "")
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from deliveries.admin import words
 from deliveries.admin.people import contacts_of
 from deliveries.channels import Status
-from deliveries.models import Contact, Delivery, TemplateVersion
+from deliveries.models import Contact, Delivery, TemplateVersion, Tenant
 from deliveries.original_job import job_of
 from deliveries.reasons import describe
 from deliveries.rendering import (
@@ -104,17 +104,28 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def render_version(
-    version: TemplateVersion, *, locales: Sequence[str], data: dict[str, Any], contact: dict[str, Any], tenant: Any
+def sources_of(version: TemplateVersion) -> dict[str, ContentSource]:
+    """Return a version's words by locale."""
+    return {
+        row.locale: ContentSource(row.subject, row.text, row.html, row.action_url, row.locale)
+        for row in version.contents.all()
+    }
+
+
+def render_words(
+    sources: Mapping[str, ContentSource],
+    locales: Sequence[str],
+    *,
+    data: dict[str, Any],
+    contact: dict[str, Any],
+    tenant: Tenant,
 ) -> tuple[Content, str]:
-    """Render one version for the first of `locales` that it has; return the words and their locale. Raises: RenderError."""
-    contents = {normal_locale(content.locale): content for content in version.contents.all()}
-    found = in_first_locale(contents, (*locales, version.default_locale))
-    if found is None:
-        raise RenderError("unknown_template", f"Version {version.number} has no text for {version.default_locale!r}.")
-    source = ContentSource(found.subject, found.text, found.html, found.action_url, found.locale)
+    """Render the words for the first of `locales` that there are; return them and their locale. Raises: RenderError."""
+    source = in_first_locale({normal_locale(locale): source for locale, source in sources.items()}, locales)
+    if source is None:
+        raise RenderError("unknown_template", f"There is no text for {locales[-1]!r}.")
     names = {"name": tenant.name, "slug": tenant.slug}
-    return render(source, context_of(data, contact=contact, tenant=names)), found.locale
+    return render(source, context_of(data, contact=contact, tenant=names)), source.locale
 
 
 def _rendered_again(row: Delivery, contact: Contact | None) -> Preview:
@@ -125,7 +136,8 @@ def _rendered_again(row: Delivery, contact: Contact | None) -> Preview:
         )
     locales = [locale for locale in (row.locale, contact.locale if contact else "") if locale]
     person = contact_of(contact or Contact(), user_id=row.user_id)
-    content, locale = render_version(version, locales=locales, data=row.data, contact=person, tenant=row.tenant)
+    locales.append(version.default_locale)
+    content, locale = render_words(sources_of(version), locales, data=row.data, contact=person, tenant=row.tenant)
     what = "Rendered again" if row.template_version_id else "As it would go out now"
     return Preview(
         f"{what} from v{version.number}, {locale}", content, frame=frame(content.html) if content.html else ""

@@ -1,31 +1,28 @@
-"""A version's preview: a made-up person, guessed sample data, and the words rendered with them. Reads only."""
+"""A template's preview: a made-up person, guessed sample data, and the words rendered with them. Reads only."""
 
 from __future__ import annotations
 
 import json
-import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any
 
-from deliveries.admin.delivery_page import Preview, frame, render_version
-from deliveries.models import Contact, TemplateVersion
-from deliveries.rendering import RenderError, contact_of
+from deliveries.admin.delivery_page import Preview, frame, render_words, sources_of
+from deliveries.models import Contact, TemplateVersion, Tenant
+from deliveries.rendering import ContentSource, RenderError, contact_of, example_data
 from deliveries.templating import PARTS
 
-#: Names that are there without the job's data.
-GIVEN: Final = frozenset({"contact", "data", "tenant", "loop", "not", "true", "false", "none"})
-FIELD: Final = re.compile(r"\{\{-?\s*([a-zA-Z_]\w*)|\{%-?\s*(?:if|elif)\s+(?:not\s+)?([a-zA-Z_]\w*)")
+HOW = "Rendered for Ana Example"
 
 
-def sample_data(version: TemplateVersion) -> dict[str, str]:
+def sample_data(version: TemplateVersion) -> dict[str, Any]:
     """Guess the job's data that the version's words ask for, each field filled with its own name."""
-    contents = version.contents.all()
-    words = "\n".join(getattr(content, part) for content in contents for part in PARTS)
-    found = (first or second for first, second in FIELD.findall(words))
-    return {name: name.replace("_", " ") for name in dict.fromkeys(found) if name not in GIVEN}
+    return example_data(getattr(source, part) for source in sources_of(version).values() for part in PARTS)
 
 
-def preview_with(version: TemplateVersion, data: str, locale: str) -> Preview:
-    """Return the version rendered for a made-up person with `data` (JSON), or what is wrong."""
+def preview_with(
+    sources: Mapping[str, ContentSource], *, locale: str, default_locale: str, data: str, tenant: Tenant
+) -> Preview:
+    """Return the words rendered for a made-up person with `data` (JSON), or what is wrong."""
     try:
         values = json.loads(data or "{}")
     except ValueError as error:
@@ -35,10 +32,9 @@ def preview_with(version: TemplateVersion, data: str, locale: str) -> Preview:
     ana = contact_of(
         Contact(name="Ana Example", email="ana@example.com"), user_id="00000000-0000-4000-8000-000000000000"
     )
+    locales = [each for each in (locale, default_locale) if each]
     try:
-        content, found = render_version(
-            version, locales=[locale] if locale else [], data=values, contact=ana, tenant=version.template.tenant
-        )
+        content, found = render_words(sources, locales, data=values, contact=ana, tenant=tenant)
     except RenderError as error:
-        return Preview("Rendered for Ana Example", problem=error.message)
-    return Preview(f"Rendered for Ana Example, {found}", content, frame=frame(content.html) if content.html else "")
+        return Preview(HOW, problem=error.message)
+    return Preview(f"{HOW}, {found}", content, frame=frame(content.html) if content.html else "")

@@ -15,15 +15,16 @@ from django.http import (
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
-    HttpResponseNotAllowed,
     HttpResponseRedirect,
 )
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from unfold.admin import StackedInline
 from unfold.forms import PaginationInlineFormSet
 
 from deliveries.admin.base import StaffAdmin, audit, chip, many_tenants, post_only, say, staff, two_lines, when
+from deliveries.admin.delivery_page import Preview, sources_of
 from deliveries.admin.filters import TenantFilter
 from deliveries.admin.template_preview import preview_with, sample_data
 from deliveries.models import Template, TemplateContent, TemplateVersion, Tenant
@@ -107,7 +108,7 @@ class TemplateAdmin(StaffAdmin):
         newest = template.versions.order_by("-number").first()
         if newest is None or newest.state == State.PUBLISHED:
             locale = newest.default_locale if newest else template.tenant.default_locale
-            contents = {row.locale: _source(row) for row in newest.contents.all()} if newest else {locale: EMPTY}
+            contents = sources_of(newest) if newest else {locale: EMPTY}
             with transaction.atomic():
                 newest = template_save_draft(
                     template=template, contents=contents, default_locale=locale, by=staff(request)
@@ -219,7 +220,7 @@ class VersionAdmin(StaffAdmin):
             "version": version,
             "may_publish": may_edit,
             "show_save_and_continue": False,
-            "sample": json.dumps(sample_data(version), indent=2),
+            "sample": json.dumps(sample_data(version), indent=2, ensure_ascii=False),
             "locales": [content.locale for content in version.contents.all()],
         }
         return super().change_view(request, object_id, form_url, {**values, **(extra_context or {})})
@@ -232,11 +233,9 @@ class VersionAdmin(StaffAdmin):
     ) -> None:
         """Save the draft by its service. Was it published meanwhile, this becomes the next draft."""
         formset.save(commit=False)
-        kept = [one.cleaned_data for one in formset.forms if one.cleaned_data and not one.cleaned_data.get("DELETE")]
-        contents = {values["locale"]: ContentSource(*[values.get(part) or "" for part in PARTS]) for values in kept}
         saved = template_save_draft(
             template=form.instance.template,
-            contents=contents,
+            contents=_words(formset),
             default_locale=form.cleaned_data["default_locale"],
             by=staff(request),
         )
@@ -268,21 +267,31 @@ class VersionAdmin(StaffAdmin):
         return HttpResponseRedirect(_version_url(version))
 
     def preview(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Render the saved words with the data that was posted. Stores nothing, sends nothing."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+        """Render what stands in the editor, saved or not, with the data beside it; of a published version what is saved.
+
+        Answers with the part of the page that shows it. Stores nothing, sends nothing.
+        """
         version = self._get(pk)
         if not self.has_view_permission(request, version):
             raise Http404("There is no such version.")
-        return self.page(
-            request,
-            "admin/deliveries/preview.html",
-            title=f"Preview of {version.template} {version}",
-            version=version,
-            sample=request.POST.get("data", ""),
-            chosen=request.POST.get("locale", ""),
-            locales=[content.locale for content in version.contents.all()],
-            preview=preview_with(version, request.POST.get("data", ""), request.POST.get("locale", "")),
+        if request.method != "POST":
+            return HttpResponseRedirect(_version_url(version))
+        return TemplateResponse(request, "admin/deliveries/_message.html", {"preview": self._preview(request, version)})
+
+    def _preview(self, request: HttpRequest, version: TemplateVersion) -> Preview:
+        posted = request.POST
+        sources, default_locale = sources_of(version), version.default_locale
+        if "default_locale" in posted and self.has_change_permission(request, version):
+            [formset], _ = self._create_formsets(request, version, change=True)
+            if not formset.is_valid():
+                return Preview("What stands in the editor", problem=" ".join(_problems(formset)))
+            sources, default_locale = _words(formset), posted["default_locale"]
+        return preview_with(
+            sources,
+            locale=posted.get("locale", ""),
+            default_locale=default_locale,
+            data=posted.get("data", ""),
+            tenant=version.template.tenant,
         )
 
     def _get(self, pk: Any) -> TemplateVersion:
@@ -293,8 +302,23 @@ class VersionAdmin(StaffAdmin):
         return version
 
 
-def _source(content: TemplateContent) -> ContentSource:
-    return ContentSource(content.subject, content.text, content.html, content.action_url)
+def _words(formset: BaseInlineFormSet[Any, Any, Any]) -> dict[str, ContentSource]:
+    """Return what stands in a sound form, by locale."""
+    kept = [one.cleaned_data for one in formset.forms if one.cleaned_data and not one.cleaned_data.get("DELETE")]
+    return {
+        values["locale"]: ContentSource(*[values.get(part) or "" for part in (*PARTS, "locale")])
+        for values in kept
+    }
+
+
+def _problems(formset: BaseInlineFormSet[Any, Any, Any]) -> list[str]:
+    """Say what is wrong with each language's words."""
+    return [
+        f"{form.data.get(form.add_prefix('locale'), '')} {form.fields[part].label if part in form.fields else ''}: {error}"
+        for form in formset.forms
+        for part, errors in form.errors.items()
+        for error in errors
+    ] + [str(error) for error in formset.non_form_errors()]
 
 
 def _version_url(version: TemplateVersion) -> str:

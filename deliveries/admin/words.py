@@ -71,7 +71,7 @@ FORCED_BREAKERS: Final = {
 }
 SERVICES: Final = {
     "sender": "Sender",
-    "consumer": "Outbox consumer",
+    "consumer": "Consumer",
     "periodic": "Scheduled tasks",
     "web": "Web server",
 }

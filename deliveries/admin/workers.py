@@ -58,7 +58,8 @@ class WorkerAdmin(StaffAdmin):
     @admin.display(description="Process")
     def process(self, row: WorkerHeartbeat) -> SafeString:
         """Name the kind of process and where it runs."""
-        return two_lines(words.service(row.service_type), f"{row.host}, pid {row.pid}")
+        topic = f" of {row.detail['topic']}" if "topic" in row.detail else ""
+        return two_lines(f"{words.service(row.service_type)}{topic}", f"{row.host}, pid {row.pid}")
 
     @admin.display(description="State")
     def state_word(self, row: WorkerHeartbeat) -> SafeString:

@@ -12,6 +12,7 @@ import structlog
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.template.loader import render_to_string
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
@@ -100,7 +101,7 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
     if _is_api(request):
         return _json(500, "internal_error", "Internal server error", request_id=request_id)
-    return HttpResponse(f"Internal server error. Request id: {request_id}", status=500, content_type="text/plain")
+    return HttpResponse(render_to_string("500.html", {"request_id": request_id}), status=500)
 
 
 def _is_api(request: HttpRequest) -> bool:

@@ -2,14 +2,15 @@
 delivery.
 
 `language.py` says what a template may contain, `filters.py` what it may do with a value, `engine.py` renders,
-`names.py` says what it can name, `book.py` finds the words for a tenant's template code, `locales.py` chooses among
-their locales. Saving and publishing are in `deliveries/templating.py`.
+`names.py` says what it can name, `asked.py` what it asks for, `book.py` finds the words for a tenant's template code,
+`locales.py` chooses among their locales. Saving and publishing are in `deliveries/templating.py`.
 
 What a template can name: each key of the job's `data` by itself; `data` (all of it); `contact` with `user_id`,
 `name`, `email`, `phone`, `locale`, `time_zone` and `attributes`; `tenant` with `name` and `slug`. `data`, `contact`
 and `tenant` always mean these: a key of the job's data with the same name is reached as `data.contact`.
 """
 
+from deliveries.rendering.asked import example_data
 from deliveries.rendering.book import TemplateBook
 from deliveries.rendering.engine import (
     MAX_RENDERED_BYTES,
@@ -30,6 +31,7 @@ __all__ = [
     "TemplateBook",
     "contact_of",
     "context_of",
+    "example_data",
     "in_first_locale",
     "normal_locale",
     "render",

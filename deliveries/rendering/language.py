@@ -94,6 +94,25 @@ def inspect(source: str) -> Shape:
     return shape
 
 
+def tags(source: str) -> Iterator[tuple[str, list[Token]]]:
+    """Yield each tag of a sound source, comments left out: its name (empty for what is printed) and the words after it.
+
+    Ends at the first tag that has no end.
+    """
+    position = 0
+    while (start := _next_tag(source, position)) >= 0:
+        if source[start + 1] == "#":
+            position = source.find("#}", start) + 2
+            continue
+        try:
+            *tokens, end = _tokens(source, start)
+        except _Refused:
+            return
+        is_statement = source[start + 1] == "%" and tokens
+        yield (tokens[0].text, tokens[1:]) if is_statement else ("", tokens)
+        position = end.position + len(end.text)
+
+
 def unstorable(words: str) -> tuple[int, str] | None:
     """Return where `words` first hold a character that PostgreSQL refuses, and the end of a sentence about it."""
     if "\0" in words:

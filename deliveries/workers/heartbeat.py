@@ -117,8 +117,9 @@ class Heartbeat:
     next beat tries again. `start` and `count` never wait for a server; `stop` waits a few seconds at most.
     """
 
-    def __init__(self, service_type: str, instance_id: str | None = None) -> None:
+    def __init__(self, service_type: str, instance_id: str | None = None, *, topic: str = "") -> None:
         self.service_type = service_type
+        self.topic = topic
         self.host = socket.gethostname()
         self.instance_id = instance_id or f"{self.host}-{os.getpid()}-{uuid4().hex[:6]}"
         self._counters = Counters()
@@ -238,8 +239,9 @@ class Heartbeat:
         }
 
     def _write_row(self, values: dict[str, Any]) -> None:
-        detail = json.dumps({"stuck": values["stuck"]} if values["stuck"] else {})
-        self._database.execute(WRITE, {**values, "detail": detail})
+        detail = {"topic": self.topic, "stuck": values["stuck"]}
+        told = json.dumps({name: value for name, value in detail.items() if value})
+        self._database.execute(WRITE, {**values, "detail": told})
 
     def _write_key(self, values: dict[str, Any]) -> None:
         if self._redis is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -207,14 +208,36 @@ def test_what_is_too_late_is_counted_and_stays(admin_client: Client, tenant: Ten
 
 
 def test_the_progress_of_retries_is_counted_from_rows(admin_client: Client, tenant: Tenant) -> None:
-    fail(tenant, 3)
+    fail(tenant, 4)
     admin_client.post(reverse(RETRY), GROUP)
-    done, failed, _waiting = Delivery.objects.filter(replay_of__isnull=False).order_by("id")
+    done, failed, suppressed, _waiting = Delivery.objects.filter(replay_of__isnull=False).order_by("id")
     over = {"next_attempt_at": None, "finished_at": timezone.now(), "attempts": 1}
     Delivery.objects.filter(pk=done.pk).update(status="SENT", **over)
     Delivery.objects.filter(pk=failed.pk).update(status="FAILED", reason="smtp_550", **over)
+    assert "Retried 4: 1 sent, 1 failed, 2 waiting" in open_tab(admin_client, "retrying")
 
-    assert "Retried 3: 1 sent, 1 not sent, 1 waiting" in open_tab(admin_client, "retrying")
+    Delivery.objects.filter(pk=suppressed.pk).update(status="SUPPRESSED", reason="opted_out", **over)
+    assert "Retried 4: 1 sent, 1 failed, 1 not sent, 1 waiting" in open_tab(admin_client, "retrying")
+
+
+def test_the_tabs_say_how_many_there_are(admin_client: Client, tenant: Tenant) -> None:
+    fail(tenant, 2)
+    reject()
+
+    page = re.sub(r"<[^>]+>|\s", "", open_tab(admin_client, "open").partition('aria-label="Undeliverable"')[2])
+
+    assert page.removeprefix(">").startswith("Open2RetryingDismissedUnreadable1")
+
+
+@pytest.mark.parametrize(("count", "offers"), [(3, ["Retry all 3"]), (11, ["Retry 10 first", "Retry all 11"])])
+def test_ten_first_is_offered_where_there_are_more(
+    admin_client: Client, tenant: Tenant, count: int, offers: list[str]
+) -> None:
+    fail(tenant, count)
+
+    page = admin_client.get(reverse("admin:deliveries_deadletter_group"), GROUP).content.decode()
+
+    assert re.findall(r">(Retry [^<]+)</button>", page) == offers
 
 
 def test_dismiss_needs_a_note_keeps_it_and_is_logged(admin_client: Client, tenant: Tenant) -> None:

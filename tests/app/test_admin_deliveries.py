@@ -293,6 +293,27 @@ def test_send_again_warns_for_what_was_sent(admin_client: Client, tenant: Tenant
     assert "This may be a second copy" in page
 
 
+def test_sending_again_to_somebody_who_opted_out_is_not_what_the_page_proposes(
+    admin_client: Client, tenant: Tenant
+) -> None:
+    over = {"status": "SUPPRESSED", "reason": "opted_out", "next_attempt_at": None, "finished_at": timezone.now()}
+    row = DeliveryFactory(tenant=tenant)
+    Delivery.objects.filter(pk=row.pk).update(**over)
+
+    page = admin_client.get(page_of(row)).content.decode()
+
+    assert 'id="ns-again"' in page
+    assert "<b>Person opted out.</b>" in page.partition('id="ns-again"')[2]
+    assert "ns-btn--main" not in page
+
+
+def test_an_empty_answer_says_by_what_one_can_search(admin_client: Client, tenant: Tenant) -> None:
+    page = admin_client.get(reverse("admin:deliveries_delivery_changelist"), {"q": "zzz"}).content.decode()
+
+    assert "Nothing found for “zzz”" in page
+    assert "You can search by: job id, user id, address or name." in page
+
+
 def test_cancel_settles_a_waiting_delivery_and_is_logged(admin_client: Client, tenant: Tenant) -> None:
     row = DeliveryFactory(tenant=tenant)
 

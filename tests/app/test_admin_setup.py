@@ -16,6 +16,7 @@ from django.utils import timezone
 from deliveries.admin import runbook
 from deliveries.api.keys import api_key_check
 from deliveries.models import ApiKey, Contact, Template, TemplateContent, TemplateVersion, Tenant, WorkerHeartbeat
+from notifyproj.demo import sample
 from tests.factories import ApiKeyFactory, ContactFactory, DeliveryFactory, TemplateFactory
 
 pytestmark = pytest.mark.django_db
@@ -113,6 +114,45 @@ def test_the_preview_renders_with_the_data_that_was_given(admin_client: Client, 
     assert "It cannot be rendered" in admin_client.post(url, {"data": "{}"}).content.decode()
     assert "no JSON" in admin_client.post(url, {"data": "{"}).content.decode()
     assert "one JSON object" in admin_client.post(url, {"data": "[1]"}).content.decode()
+
+
+def test_the_preview_shows_what_stands_in_the_editor_and_saves_nothing(admin_client: Client, tenant: Tenant) -> None:
+    version = TemplateFactory(tenant=tenant, published=False, text="Saved").versions.get()
+    url = reverse("admin:deliveries_templateversion_preview", args=[version.pk])
+
+    shown = admin_client.post(url, {**draft_form(version, text="Unsaved {{ a }}"), "data": '{"a": "words"}'})
+    broken = admin_client.post(url, draft_form(version, text="Hello\n{{ name"))
+
+    assert "Unsaved words" in shown.content.decode()
+    assert "Text: Line 2:" in broken.content.decode()
+    assert version.contents.get().text == "Saved"
+
+
+def test_the_preview_of_a_published_version_takes_no_words_from_outside(admin_client: Client, tenant: Tenant) -> None:
+    version = TemplateFactory(tenant=tenant, text="Published").versions.get()
+    url = reverse("admin:deliveries_templateversion_preview", args=[version.pk])
+
+    assert "Published" in admin_client.post(url, draft_form(version, text="Other")).content.decode()
+
+
+def test_the_previews_address_leads_to_the_version(admin_client: Client, tenant: Tenant) -> None:
+    version = TemplateFactory(tenant=tenant).versions.get()
+
+    answer = admin_client.get(reverse("admin:deliveries_templateversion_preview", args=[version.pk]))
+
+    assert (answer.status_code, answer.url) == (302, version_page(version))
+
+
+def test_every_sample_template_previews_untouched(admin_client: Client, tenant: Tenant) -> None:
+    sample.templates_ensure(tenant)
+    for version in TemplateVersion.objects.all():
+        page = admin_client.get(version_page(version))
+        for locale in page.context["locales"]:
+            shown = admin_client.post(
+                reverse("admin:deliveries_templateversion_preview", args=[version.pk]),
+                {"data": page.context["sample"], "locale": locale},
+            )
+            assert f"Rendered for Ana Example, {locale}" in shown.content.decode(), (str(version.template), locale)
 
 
 def test_the_sample_names_the_fields_that_the_words_ask_for(admin_client: Client, tenant: Tenant) -> None:
@@ -216,6 +256,26 @@ def test_workers_that_need_a_person_come_first(admin_client: Client) -> None:
     assert re.findall(r"host-(\w)", page) == ["a", "b", "c", "d"]
     assert "Gone: no sign for 2 minutes" in page
     assert "Stuck: alive, but its work does not move" in page
+
+
+def test_consumers_are_told_apart_by_their_topic(admin_client: Client) -> None:
+    now = timezone.now()
+    for topic in ("jobs", "simple"):
+        WorkerHeartbeat.objects.create(
+            service_type="consumer",
+            instance_id=topic,
+            host="h",
+            pid=1,
+            started_at=now,
+            beat_at=now,
+            progress_at=now,
+            detail={"topic": topic},
+        )
+
+    page = admin_client.get(reverse("admin:deliveries_workerheartbeat_changelist")).content.decode()
+
+    assert "Consumer of jobs" in page
+    assert "Consumer of simple" in page
 
 
 def test_the_anchor_of_a_heading_is_the_one_that_markdown_hosts_make() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
-from django.urls import path
+from django.contrib.auth.models import User
+from django.test import Client
 
 from tests.api import Caller
 from tests.factories import ApiKeyFactory
@@ -15,10 +17,6 @@ pytestmark = pytest.mark.django_db
 
 def fail(*_args: object, **_named: object) -> None:
     raise RuntimeError("the secret cause")
-
-
-urlpatterns = [path("elsewhere/", fail)]
-handler500 = "deliveries.api.errors.server_error"
 
 
 @pytest.mark.parametrize("debug", [False, True])
@@ -53,13 +51,35 @@ def test_an_error_before_the_view_is_json_too(monkeypatch) -> None:
     assert (answer.status, answer.body["code"]) == (500, "internal_error")
 
 
-def test_outside_the_api_an_internal_error_is_plain_text_with_the_request_id(client, settings) -> None:
-    settings.ROOT_URLCONF = __name__
+def test_outside_the_api_an_internal_error_is_a_page_with_the_request_id(client, monkeypatch, caplog) -> None:
+    monkeypatch.setattr("deliveries.realtime.views.render", fail)
     client.raise_request_exception = False
-    response = client.get("/elsewhere/")
+    with caplog.at_level(logging.INFO):
+        response = client.get("/inbox/")
     assert response.status_code == 500
     assert b"secret cause" not in response.content
-    assert b"Request id: " in response.content
+    shown = re.search(r"<code>(.+)</code>", response.content.decode())
+    assert shown
+    assert shown[1] in caplog.text
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_browser_gets_a_page_with_a_way_back(client, status: int, monkeypatch) -> None:
+    monkeypatch.setattr("deliveries.realtime.views.render", fail)
+    client.raise_request_exception = False
+    staff = User.objects.create_user("nobody", is_staff=True)
+    client.force_login(staff)
+    path = {403: "/admin/deliveries/delivery/", 404: "/nothing/here/", 500: "/inbox/"}[status]
+    response = client.get(path)
+    assert response.status_code == status
+    assert 'href="/admin/"' in response.content.decode()
+
+
+def test_a_form_with_a_stale_token_is_answered_in_words_with_a_way_back() -> None:
+    response = Client(enforce_csrf_checks=True).post("/admin/login/")
+    assert response.status_code == 403
+    assert "open for too long" in response.content.decode()
+    assert 'href="/admin/"' in response.content.decode()
 
 
 def test_a_foreign_host_is_400_in_json(client) -> None:

@@ -66,6 +66,39 @@ def test_staff_find_a_delivery_by_its_address_and_read_its_timeline(demo: Runnin
     expect(page.get_by_text("jonas@example.com").first).to_be_visible()
 
 
+def test_the_frame_of_the_staff_pages_works_by_keyboard(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = open_page(f"{demo.url}/admin/")
+    log_in(page, demo)
+    link = page.get_by_role("link", name="Contacts")
+    expect(link).to_be_visible()
+    toggle = page.get_by_role("button", name="Show or hide the navigation")
+    toggle.press("Enter")
+    expect(link).to_be_hidden()
+    toggle.press(" ")
+    expect(link).to_be_visible()
+    password = page.get_by_role("link", name="Change password")
+    expect(password).to_be_hidden()
+    page.get_by_role("button", name="admin@example.com").press("Enter")
+    expect(password).to_be_visible()
+    page.get_by_role("button", name="Dark").press(" ")
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+
+
+def test_a_draft_is_previewed_as_it_stands_in_the_editor(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = open_page(f"{demo.url}/admin/deliveries/template/")
+    log_in(page, demo)
+    page.get_by_role("link", name="Order shipped").click()
+    page.get_by_role("button", name=re.compile("draft")).click()
+    subject = page.locator("#id_contents-0-subject")
+    subject.fill("Parcel {{ order }} left")
+    page.get_by_role("button", name="Preview", exact=True).click()
+    shown = page.get_by_role("region", name="The message")
+    expect(shown).to_contain_text("Parcel order left")
+    expect(shown.frame_locator("iframe").get_by_text("Ihre Pflanzen sind unterwegs")).to_be_visible()
+    expect(subject).to_have_value("Parcel {{ order }} left")
+    expect(page.get_by_role("button", name="Preview", exact=True)).to_be_enabled()
+
+
 def test_a_bad_job_is_found_under_undeliverable(demo: RunningDemo, open_page: OpenPage) -> None:
     page = open_page(demo.url)
     page.get_by_role("button", name="Not JSON").click()
@@ -89,6 +122,19 @@ def test_the_tour_shows_how_long_a_job_took_and_leads_to_its_timeline(demo: Runn
     sent = page.get_by_role("list", name="What you sent")
     expect(sent.get_by_text(re.compile(r"\d+ ms|\d+\.\d s"))).to_be_visible()
     expect(page.locator("notify-inbox").get_by_role("listitem").first).to_be_visible()
+    with page.context.expect_page() as opened:
+        sent.get_by_role("button", name="Open its timeline").click()
+    expect(opened.value.get_by_role("heading", name="Timeline")).to_be_visible()
+
+
+def test_the_tour_goes_on_after_it_made_somebody_staff(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = open_page(demo.url)
+    for number, heading in enumerate(("Dashboard", "Undeliverable")):
+        with page.context.expect_page() as opened:
+            page.locator("#staff form").nth(number).get_by_role("button", name=heading).click()
+        expect(opened.value.get_by_role("heading", level=1)).to_contain_text(heading)
+    page.get_by_role("button", name="Send me one").click()
+    sent = page.get_by_role("list", name="What you sent")
     with page.context.expect_page() as opened:
         sent.get_by_role("button", name="Open its timeline").click()
     expect(opened.value.get_by_role("heading", name="Timeline")).to_be_visible()

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from deliveries.rendering import ContentSource, RenderError, context_of, render, render_inline, template_check
+from deliveries.rendering import (
+    ContentSource,
+    RenderError,
+    context_of,
+    example_data,
+    render,
+    render_inline,
+    template_check,
+)
 from deliveries.rendering.filters import NAMES
 from deliveries.senders.base import Content
 
@@ -74,7 +82,7 @@ def test_filters_escape_what_they_return() -> None:
         ("{#- a {{ comment }} -#}{{- n -}} {{ '}}' }}", {"n": 1}, "1}}"),
         ("css { color: red } {} {{ '{{' }}", {}, "css { color: red } {} {{"),
     ],
-)  # fmt: skip
+)
 def test_what_authors_write_works(source: str, data: dict[str, Any], made: str) -> None:
     assert template_check(source) == []
     assert text_of(source, **data) == made
@@ -311,3 +319,61 @@ def test_words_that_came_with_the_job_are_held_to_the_same(bad: str) -> None:
         render_inline("Title", bad)
     with pytest.raises(RenderError, match="render_error"):
         render_inline(bad, "Body")
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("{{ code }} {% if not is_new %}{{ contact.name }}{% endif %}", {"code": "code", "is_new": "is new"}),
+        (
+            "{% for item in items %}{{ item.count }} x {{ item.name }}{{ loop.index }}{% endfor %}",
+            {"items": [{"count": "count", "name": "name"}]},
+        ),
+        (
+            "{% for a in order.lines|sort %}{% for b in a.tags %}{{ b }}{% endfor %}{% endfor %}",
+            {"order": {"lines": [{"tags": ["b"]}]}},
+        ),
+        ("{% for name, price in prices|items %}{{ name }} {{ price|money }}{% endfor %}", {"prices": {"example": 1}}),
+        (
+            "{% for x in found if x.price > 3 %}{{ x.name }}{% else %}{{ none_found }}{% endfor %}",
+            {"found": [{"price": 1, "name": "name"}], "none_found": "none found"},
+        ),
+        ("{% set total = order.total %}{{ total + 1 }}{{ order.id }}", {"order": {"total": 1, "id": "id"}}),
+        ("{{ plants|length }} {{ plants|join(', ') }}", {"plants": ["plants"]}),
+        (
+            "{{ lines|sum(attribute='price')|money }} {{ lines|first|upper if single else '' }}",
+            {"lines": [{"price": 1}], "single": "single"},
+        ),
+        (
+            "{{ data.order }} {{ days|default(3) }} {{ place is defined }} {{ 'x' if a == b }}",
+            {"order": "order", "days": 1, "place": "place", "a": "a", "b": "b"},
+        ),
+        (
+            "{{ pairs[0].name }} {{ group['a field'] }} {# {{ comment }} #}",
+            {"pairs": [{"name": "name"}], "group": {"a field": "a field"}},
+        ),
+        (
+            "{{ shop_url }} {{ contact.name }} {{ tenant.slug }} {% if true %}{% endif %}",
+            {"shop_url": "https://example.com/"},
+        ),
+    ],
+)
+def test_the_example_holds_what_the_words_ask_for_from_outside(source: str, wanted: dict[str, Any]) -> None:
+    assert template_check(source) == []
+    assert example_data([source]) == wanted
+
+
+def test_what_is_asked_for_of_one_thing_in_several_parts_is_one_thing() -> None:
+    sources = [
+        "{% for item in items %}{{ item.name }}{% endfor %}",
+        "{{ item }}{% for x in items %}{{ x.count }}{% endfor %}",
+    ]
+    assert example_data(sources) == {"items": [{"name": "name", "count": "count"}], "item": "item"}
+
+
+def test_the_example_of_an_unsound_source_ends_where_it_breaks() -> None:
+    assert example_data(["{{ one }} {{ two", "{% for %}{{ three }}{{ * }}{{ four }}"]) == {
+        "one": "one",
+        "three": "three",
+        "four": "four",
+    }

@@ -36,7 +36,7 @@ class Command(BaseCommand):
         is_simple = topic == settings.KAFKA_SIMPLE_TOPIC
         group = settings.KAFKA_SIMPLE_CONSUMER_GROUP if is_simple else settings.KAFKA_CONSUMER_GROUP
         stopping = stop_event()
-        with Heartbeat("consumer") as heartbeat:
+        with Heartbeat("consumer", topic=topic) as heartbeat:
             consumer = connect(group, stopping)
             if consumer is not None:
                 log.info("consuming", topic=topic, group=group, servers=settings.KAFKA_BOOTSTRAP_SERVERS)

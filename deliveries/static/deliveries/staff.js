@@ -48,6 +48,22 @@
     else selectTab(target);
   });
 
+  // Unfold's account menu, navigation toggles and search are boxes that listen to clicks: the keyboard gets them as buttons.
+  function makeButtons() {
+    for (const box of document.querySelectorAll("[x-on\\:click]:is(div, span, a:not([href])):not(#changelist-filter-close)")) {
+      if (box.querySelector("a[href], button, input")) continue;
+      Object.assign(box, { role: "button", tabIndex: 0 });
+      box.dataset.madeButton = "";
+      if (box.getAttribute("x-on:click").includes("sidebar")) box.ariaLabel = "Show or hide the navigation";
+    }
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if ((event.key !== "Enter" && event.key !== " ") || !("madeButton" in event.target.dataset)) return;
+    event.preventDefault();
+    event.target.click();
+  });
+
   document.addEventListener("keydown", (event) => {
     const tab = event.target.closest?.("[role=tab]");
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -56,8 +72,28 @@
     selectTab(tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length]);
   });
 
+  // <form data-preview="editor's id" data-shown="id"> posts its fields with those of the editor as they stand, and shows the answer.
+  async function preview(form) {
+    const shown = document.getElementById(form.dataset.shown);
+    const fields = new FormData(form);
+    const editor = document.getElementById(form.dataset.preview);
+    for (const [name, value] of editor ? new FormData(editor) : []) fields.append(name, value);
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: fields, redirect: "error" });
+      if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+      shown.innerHTML = await answer.text();
+    } catch (error) {
+      shown.textContent = `There is no preview: ${error.message} Reload the page in another tab to see if you are still signed in.`;
+    }
+  }
+
   // A form sends once: a second click while the answer is on its way does nothing.
   document.addEventListener("submit", (event) => {
+    if (event.target.dataset.preview) {
+      event.preventDefault();
+      preview(event.target);
+      return;
+    }
     for (const button of event.target.querySelectorAll("button[type=submit]")) setTimeout(() => { button.disabled = true; });
   });
   window.addEventListener("pageshow", (event) => {
@@ -138,6 +174,7 @@
       document.body.prepend(skip);
       document.getElementById("content")?.setAttribute("tabindex", "-1");
     }
+    makeButtons();
     const area = document.querySelector("[data-live-url]");
     if (!area) return;
     drawChart();

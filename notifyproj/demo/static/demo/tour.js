@@ -11,7 +11,8 @@ const BUSY_MS = 400;
 const BUSY_FOR_MS = 30_000;
 
 const byId = (id) => document.getElementById(id);
-const csrf = () => document.querySelector("#as-staff [name=csrfmiddlewaretoken]").value;
+/** The token as it is now: whoever logs in, in whatever tab, gets another one. */
+const csrf = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** GET JSON. Throws what a person can read. */
@@ -86,8 +87,12 @@ const span = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixe
 function openAsStaff(page) {
   const form = byId("as-staff");
   form.elements.next.value = page;
-  form.submit();
+  form.requestSubmit();
 }
+
+document.addEventListener("submit", ({ target }) => {
+  target.elements.csrfmiddlewaretoken.value = csrf();
+});
 
 /** Runs what a button does, once at a time. */
 function onPress(id, list, text, act) {
