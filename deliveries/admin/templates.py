@@ -306,8 +306,7 @@ def _words(formset: BaseInlineFormSet[Any, Any, Any]) -> dict[str, ContentSource
     """Return what stands in a sound form, by locale."""
     kept = [one.cleaned_data for one in formset.forms if one.cleaned_data and not one.cleaned_data.get("DELETE")]
     return {
-        values["locale"]: ContentSource(*[values.get(part) or "" for part in (*PARTS, "locale")])
-        for values in kept
+        values["locale"]: ContentSource(*[values.get(part) or "" for part in (*PARTS, "locale")]) for values in kept
     }
 
 

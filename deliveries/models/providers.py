@@ -49,7 +49,9 @@ class Provider(models.Model):
             models.CheckConstraint(
                 condition=Q(deadline_seconds=None) | Q(deadline_seconds__gt=0), name="provider_deadline_positive"
             ),
-            models.CheckConstraint(condition=Q(breaker_forced__in=["", "open", "closed"]), name="provider_forced_known"),
+            models.CheckConstraint(
+                condition=Q(breaker_forced__in=["", "open", "closed"]), name="provider_forced_known"
+            ),
         ]
 
     def __str__(self) -> str:

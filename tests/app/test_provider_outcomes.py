@@ -170,7 +170,12 @@ def test_a_dead_letter_of_a_text_that_arrived_is_dismissed(kind: EventKind, stat
     row = DeliveryFactory(channel="sms", sent=True)
     Delivery.objects.filter(pk=row.pk).update(status="FAILED", reason="outcome_unknown")
     letter = DeadLetter.objects.create(
-        kind="failed", delivery=row, tenant=row.tenant, reason="outcome_unknown", channel="sms", failed_at=timezone.now()
+        kind="failed",
+        delivery=row,
+        tenant=row.tenant,
+        reason="outcome_unknown",
+        channel="sms",
+        failed_at=timezone.now(),
     )
     assert record(row, kind).changed == 1
     letter.refresh_from_db()
