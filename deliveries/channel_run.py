@@ -11,17 +11,19 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 import structlog
 from django.conf import settings
 from psycopg_pool import PoolTimeout
 
-from deliveries import lifecycle, outcomes
+from deliveries import addresses, lifecycle, outcomes
+from deliveries.addresses import LEARNED, Address, Told
 from deliveries.channels import Priority, Status
 from deliveries.compose import compose
 from deliveries.database import AsyncPool
-from deliveries.lifecycle import ClaimedRow, Outcome, Person
+from deliveries.lifecycle import ClaimedRow, Outcome, Person, Tenants
 from deliveries.outcomes import Tried
 from deliveries.policies import policy_for
 from deliveries.rendering import RenderError, TemplateBook
@@ -56,21 +58,30 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A row whose outcome waits to be recorded. `message` is set when a provider took it."""
+    """A row whose outcome waits to be recorded. `message` is set when a provider took it, `told` when one said something."""
 
     row: ClaimedRow
     outcome: Outcome
     message: Message | None
+    told: Told | None
 
 
 class ChannelRun:
-    """The rows of one channel in this process. `held` stops claiming and starting; what is being sent goes on."""
+    """The rows of one channel in this process, those of `tenants`. `held` stops claiming and starting; what is being sent goes on."""
 
     def __init__(
-        self, channel: str, sender: Sender, *, pool: AsyncPool, book: TemplateBook, heartbeat: Heartbeat
+        self,
+        channel: str,
+        sender: Sender,
+        *,
+        tenants: Tenants,
+        pool: AsyncPool,
+        book: TemplateBook,
+        heartbeat: Heartbeat,
     ) -> None:
         self.channel = channel
         self.sender = sender
+        self.tenants = tenants
         self.held = False
         self.progress = 0
         self._pool = pool
@@ -111,9 +122,13 @@ class ChannelRun:
     async def look(self) -> bool:
         """Claim what there is room for. Returns whether more may be waiting than was taken (so that others should look too)."""
         async with self._claiming:
-            limit, lowest_priority = self._room()
-            if self.held or limit <= 0:
+            room, lowest_priority = self._room()
+            if self.held or room <= 0:
                 self._more = True
+                return False
+            limit = await self.sender.admit(room)
+            if limit <= 0:
+                self._more = False  # the next look asks again
                 return False
             claim = lifecycle.claim
             rows = await self._with_connection(
@@ -123,8 +138,10 @@ class ChannelRun:
                     limit=limit,
                     lease_seconds=settings.LEASE_SECONDS,
                     lowest_priority=lowest_priority,
+                    tenants=self.tenants,
                 )
             )
+            self.sender.unused(limit - len(rows))
             # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search.
             self._more = bool(rows)
             self._waiting.add(rows)
@@ -135,7 +152,11 @@ class ChannelRun:
         """Claim and send suspects of this channel now, though it is held, and return how many once their outcomes are recorded."""
         rows = await self._with_connection(
             lambda connection: lifecycle.claim_suspects(
-                connection, channels=[self.channel], limit=limit, lease_seconds=settings.LEASE_SECONDS
+                connection,
+                channels=[self.channel],
+                limit=limit,
+                lease_seconds=settings.LEASE_SECONDS,
+                tenants=self.tenants,
             )
         )
         if rows:
@@ -240,8 +261,9 @@ class ChannelRun:
     async def _start(self, rows: list[ClaimedRow]) -> None:
         self._starting += len(rows)
         people: dict[int, Person] = {}
+        found: dict[tuple[int, UUID], Address] = {}
         try:
-            people = await self._with_connection(lambda connection: self._start_rows(connection, rows))
+            people, found = await self._with_connection(lambda connection: self._start_rows(connection, rows))
         finally:
             self._starting -= len(rows)
             now = asyncio.get_running_loop().time()
@@ -250,23 +272,28 @@ class ChannelRun:
                 if person is None:
                     self._waiting.let_next_of(row)
                     continue
-                self._sending[row.id] = Sending(asyncio.create_task(self._deliver(row, person)), now)
+                address = found.get((row.tenant_id, row.user_id), addresses.NOWHERE)
+                self._sending[row.id] = Sending(asyncio.create_task(self._deliver(row, person, address)), now)
                 self._sending_ordinary += row.priority != Priority.HIGH
             self._quiet.set()
 
-    async def _start_rows(self, connection: psycopg.AsyncConnection[Any], rows: list[ClaimedRow]) -> dict[int, Person]:
+    async def _start_rows(
+        self, connection: psycopg.AsyncConnection[Any], rows: list[ClaimedRow]
+    ) -> tuple[dict[int, Person], dict[tuple[int, UUID], Address]]:
         await self._book.load(connection, {(row.tenant_id, row.template_code) for row in rows if row.content is None})
-        return await lifecycle.start(
+        found = await addresses.load(connection, channel=self.channel, rows=rows)
+        people = await lifecycle.start(
             connection,
             rows=rows,
             deadline_seconds=settings.SEND_DEADLINE_SECONDS,
             only_to=settings.SEND_ONLY_TO or None,
         )
+        return people, found
 
-    async def _deliver(self, row: ClaimedRow, person: Person) -> None:
+    async def _deliver(self, row: ClaimedRow, person: Person, address: Address) -> None:
         """Try one row and leave what it came to for the recorder. Nothing escapes: every end is an outcome."""
         began = time.perf_counter()
-        tried = await self._try(row, person)
+        tried = await self._try(row, person, address)
         milliseconds = int((time.perf_counter() - began) * 1000)
         if tried.error is None:
             keeps_content = self.sender.keeps_content and not row.is_test
@@ -275,21 +302,24 @@ class ChannelRun:
             outcome = outcomes.failed(row, tried, tried.error, duration_ms=milliseconds, policy=self._policy)
         del self._sending[row.id]
         self._sending_ordinary -= row.priority != Priority.HIGH
-        self._finished.append(Finished(row, outcome, tried.message if tried.error is None else None))
+        message = tried.message if tried.error is None else None
+        self._finished.append(
+            Finished(row, outcome, message, outcomes.told(tried) if self.channel in LEARNED else None)
+        )
         self._recordable.set()
         self._startable.set()
 
-    async def _try(self, row: ClaimedRow, person: Person) -> Tried:
+    async def _try(self, row: ClaimedRow, person: Person, address: Address) -> Tried:
         """Render and send one row, once the sender has room for it."""
-        tried = Tried()
+        tried = Tried(self.channel)
         is_handed_over = False
         try:
-            tried.message, tried.version_id = compose(row, person, self._book)
+            tried.message, tried.version_id = compose(row, person, self._book, address)
             if row.is_test:
                 tried.receipt = TEST_RECEIPT
                 return tried
             async with self._sender_room:
-                is_handed_over = True
+                is_handed_over = tried.is_handed_over = True
                 tried.receipt = await self.sender.send(tried.message)
         except SendError as refused:
             tried.error = refused
@@ -347,6 +377,9 @@ class ChannelRun:
         recorded = await self._finish(came_to)
         if len(recorded) < len(batch):
             log.warning("outcomes came after their lease", channel=self.channel, rows=len(batch) - len(recorded))
+        told = [finished.told for finished in batch if finished.told is not None]
+        if told:
+            await self._with_connection(lambda connection: addresses.learn(connection, channel=self.channel, told=told))
         taken = [f.message for f in batch if f.message is not None and not f.row.is_test and f.row.id in recorded]
         if taken:
             await self.sender.stored(taken)

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from django.conf import settings
 
 from deliveries.channels import Channel
+from deliveries.providers.kinds import OWN_LIMIT_SHARE
 from deliveries.realtime.publish import publish_items
 from deliveries.senders.base import Sender
 from deliveries.senders.email import EmailSender
 from deliveries.senders.null import NullSender
+from deliveries.senders.webhook import WebhookSender
 from deliveries.senders.ws import InboxSender
-
-# A sender's own time limit ends before dispatch's, so that it can still say how far the message was.
-OWN_LIMIT_SHARE = 0.9
 
 
 def _smtp(channel: Channel) -> Sender:
@@ -32,6 +31,15 @@ def _smtp(channel: Channel) -> Sender:
     )
 
 
+def _webhook(channel: Channel) -> Sender:
+    return WebhookSender(
+        connections=settings.WEBHOOK_CONNECTIONS,
+        timeout_seconds=settings.SEND_DEADLINE_SECONDS * OWN_LIMIT_SHARE,
+        allow_private=settings.PRIVATE_ADDRESSES_ALLOWED,
+        ca_file=settings.OUTGOING_CA_FILE,
+    )
+
+
 def _inbox(channel: Channel) -> Sender:
     return InboxSender(publish=publish_items)
 
@@ -40,6 +48,7 @@ def _inbox(channel: Channel) -> Sender:
 KNOWN_SENDERS: dict[str, tuple[frozenset[Channel] | None, Callable[[Channel], Sender]]] = {
     "smtp": (frozenset({Channel.EMAIL}), _smtp),
     "inbox": (frozenset({Channel.WS}), _inbox),
+    "http": (frozenset({Channel.WEBHOOK}), _webhook),
     "null": (None, NullSender),
 }
 

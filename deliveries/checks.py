@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
@@ -20,8 +21,9 @@ POSITIVE = (
     "MAX_ATTEMPTS", "MAX_SEND_DELAY_SECONDS", "SEND_DEADLINE_SECONDS", "CLAIM_BATCH_SIZE", "MAX_LOST_LEASES", "FLUSH_INTERVAL_SECONDS",
     "SWEEP_INTERVAL_SECONDS", "EMAIL_CONNECTIONS", "WS_MAX_CONNECTIONS", "WS_MAX_CONNECTIONS_PER_USER", "WS_QUEUE_SIZE",
     "WS_MAX_FRAME_BYTES", "WS_REPLAY_LIMIT", "WS_REREAD_SECONDS", "WS_IDLE_SECONDS", "HEARTBEAT_INTERVAL_SECONDS", "API_MAX_JOBS",
-    "KAFKA_REPLICATION_FACTOR",
+    "KAFKA_REPLICATION_FACTOR", "WEBHOOK_CONNECTIONS", "WEBHOOK_DISABLE_AFTER_DAYS",
 )  # fmt: skip
+SHORTEST_KEY = 32
 PORTS = ("EMAIL_PORT", "KAFKA_PORT")
 
 
@@ -158,7 +160,19 @@ def _secrets() -> Found:
             f"JWT_ALGORITHM is {settings.JWT_ALGORITHM!r}.",
             "Use HS256 with JWT_KEY, or RS256 or ES256 with JWT_JWKS.",
         )
-    if settings.JWT_ALGORITHM == "HS256" and settings.JWT_KEY and len(settings.JWT_KEY) < 32:
+    if settings.OUTGOING_CA_FILE and not Path(settings.OUTGOING_CA_FILE).is_file():
+        yield (
+            6,
+            f"OUTGOING_CA_FILE names {settings.OUTGOING_CA_FILE!r}, which is no file.",
+            "Name a PEM file with the certificates to trust, or leave it out.",
+        )
+    if any(len(key) < SHORTEST_KEY for key in settings.CREDENTIALS_KEYS):
+        yield (
+            6,
+            f"A key of CREDENTIALS_KEYS has fewer than {SHORTEST_KEY} characters.",
+            "Take 32 or more random characters of your own for each.",
+        )
+    if settings.JWT_ALGORITHM == "HS256" and settings.JWT_KEY and len(settings.JWT_KEY) < SHORTEST_KEY:
         yield (
             7,
             "JWT_KEY is shorter than 32 characters.",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from deliveries.addresses import Address
 from deliveries.channels import Channel
 from deliveries.lifecycle import ClaimedRow, Person
 from deliveries.rendering import TemplateBook, contact_of, context_of, render, render_inline
 from deliveries.senders.base import Content, Message, SendError
 
-NO_ADDRESS = {Channel.EMAIL: "User has no email", Channel.SMS: "User has no phone number"}
+NO_ADDRESS = {
+    Channel.EMAIL: "User has no email",
+    Channel.SMS: "User has no phone number",
+    Channel.PUSH: "User has no device",
+    Channel.WEBHOOK: "User has no webhook endpoint that is enabled",
+}
 
 
-def compose(row: ClaimedRow, person: Person, book: TemplateBook) -> tuple[Message, int | None]:
+def compose(row: ClaimedRow, person: Person, book: TemplateBook, address: Address) -> tuple[Message, int | None]:
     """Return the rendered message and the id of the template version it came from (None for a job with its own content).
 
     Raises: SendError (permanent) `no_contact`, and what rendering raises: deliveries.rendering.RenderError.
@@ -21,31 +27,37 @@ def compose(row: ClaimedRow, person: Person, book: TemplateBook) -> tuple[Messag
         job_id=row.job_id,
         tenant_id=row.tenant_id,
         user_id=row.user_id,
-        to=address_of(row, person),
+        to=address_of(row, person, address),
+        devices=address.devices,
+        secrets=address.secrets,
         content=content,
         attempt=row.attempts + 1,
         accepted_at=row.accepted_at,
         priority=row.priority,
         data=row.data,
+        refused_by=row.refused_by,
+        expires_at=row.expires_at,
     )
     return message, version_id
 
 
-def address_of(row: ClaimedRow, person: Person) -> str:
+def address_of(row: ClaimedRow, person: Person, address: Address) -> str:
     """Return where this channel reaches the person. Raises: SendError `no_contact` where it cannot."""
     match row.channel:
         case Channel.EMAIL:
-            address = person.email
+            to = person.email
         case Channel.SMS:
-            address = person.phone
+            to = person.phone
+        case Channel.PUSH | Channel.WEBHOOK:
+            to = address.to
         case _:
             return str(row.user_id)
-    if not address:
+    if not to:
         message = NO_ADDRESS[Channel(row.channel)]
         raise SendError(
             "no_contact", message if person.is_known else f"{message}: there is no such contact", permanent=True
         )
-    return address
+    return to
 
 
 def _content(row: ClaimedRow, person: Person, book: TemplateBook) -> tuple[Content, int | None]:

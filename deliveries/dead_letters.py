@@ -40,6 +40,7 @@ WHERE letter.state = %(state)s AND (%(kind)s::text IS NULL OR letter.kind = %(ki
 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 7 DESC LIMIT %(most)s
 """
 COUNT_OPEN = f"SELECT count(*) FROM deliveries_deadletter letter WHERE {OPEN_IN_GROUP}"
+OPEN_TENANTS = f"SELECT DISTINCT letter.tenant_id FROM deliveries_deadletter letter WHERE {OPEN_IN_GROUP} ORDER BY 1"
 COUNT_TOO_LATE = f"""
 SELECT count(*) FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
 WHERE {OPEN_IN_GROUP} AND {TOO_LATE}
@@ -151,8 +152,9 @@ def retry(*, group: GroupKey, limit: int | None = None, pace_per_minute: int | N
     """
     if not group.can_retry:
         raise CannotRetryError("Records that could not be read hold no message to send; they can only be dismissed.")
-    _reason, refusal = refusal_of(group.channel)
-    if refusal:
+    tenants = _open_tenants(group)
+    if tenants and len(lifecycle.unserved([(tenant_id, group.channel) for tenant_id in tenants])) == len(tenants):
+        _reason, refusal = refusal_of(tenants[0], group.channel)
         stay = _count(COUNT_OPEN, group)
         raise CannotRetryError(f"{refusal}. {stay:,} {'stays' if stay == 1 else 'stay'} open.")
     moved, after = 0, 0
@@ -181,6 +183,12 @@ def _count(statement: str, group: GroupKey) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, group.parameters())
         return int(cursor.fetchone()[0])
+
+
+def _open_tenants(group: GroupKey) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(OPEN_TENANTS, group.parameters())
+        return [tenant_id for (tenant_id,) in cursor.fetchall()]
 
 
 def _take(group: GroupKey, *, after: int, limit: int) -> list[tuple[int, int]]:

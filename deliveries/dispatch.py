@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import structlog
 import uvloop
 from django.conf import settings
+from redis.asyncio import Redis
 
 from deliveries import database
 from deliveries.channel_run import ChannelRun
-from deliveries.rendering import TemplateBook
+from deliveries.channel_runs import ChannelRuns
+from deliveries.providers.roster import Roster
+from deliveries.providers.shared import Shared
 from deliveries.senders.base import Sender
 from deliveries.workers.heartbeat import Heartbeat, Watch
 from deliveries.workers.stopping import WORKING_PART_OF_GRACE
@@ -28,9 +31,11 @@ log = structlog.get_logger(__name__)
 
 POOL_SIZE = 6
 LOOK_EVERY_SECONDS = 5
+PROVIDERS_EVERY_SECONDS = 2
 SUSPECTS_AT_ONCE = 8
 LOOK_TIMEOUT_SECONDS = 15.0
 SUSPECTS_TIMEOUT_SECONDS = 90.0
+REDIS_TIMEOUT_SECONDS = 2.0
 
 
 class Dispatcher:
@@ -38,7 +43,6 @@ class Dispatcher:
 
     def __init__(self, senders: Mapping[str, Sender], *, heartbeat: Heartbeat) -> None:
         self.heartbeat = heartbeat
-        self.runs: dict[str, ChannelRun] = {}
         self._senders = senders
         self._stopping = False
         self._loop = uvloop.new_event_loop()
@@ -46,7 +50,7 @@ class Dispatcher:
         self._exclusive = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._looks: list[asyncio.Task[bool]] = []
-        self._watches: list[Watch] = []
+        self._watches: dict[str, Watch] = {}
         self._pool: database.AsyncPool | None = None
 
     def start(self) -> None:
@@ -60,10 +64,9 @@ class Dispatcher:
         Returns whether more may be waiting, so that another process should look too. A look that takes longer than
         LOOK_TIMEOUT_SECONDS (the database is away) goes on without the caller.
         """
-        run = self.runs.get(channel)
-        if run is None or self._stopping or run.is_looking():
+        if self._stopping:
             return False
-        looking = self._submit(run.look())
+        looking = self._submit(self._look(channel))
         try:
             return bool(looking.result(LOOK_TIMEOUT_SECONDS))
         except TimeoutError:
@@ -95,46 +98,53 @@ class Dispatcher:
 
     async def _open(self) -> None:
         self._pool = await database.open_pool(name="sender", size=POOL_SIZE)
-        book = TemplateBook()
-        for channel, sender in self._senders.items():
-            await sender.open()
-            self.runs[channel] = ChannelRun(channel, sender, pool=self._pool, book=book, heartbeat=self.heartbeat)
-            self._tasks += self.runs[channel].start()
+        redis = Redis.from_url(
+            settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS
+        )
+        shared = Shared(redis, prefix=settings.REDIS_PREFIX)
+        roster = Roster(shared)
+        self.runs = ChannelRuns(self._senders, roster=roster, pool=self._pool, heartbeat=self.heartbeat)
+        await self.runs.open()
         self._tasks.append(asyncio.create_task(self._keep_looking()))
+
+    async def _look(self, channel: str) -> bool:
+        """Let every run of a channel look that is not looking already."""
+        return any(await asyncio.gather(*(run.look() for run in self.runs.of(channel) if not run.is_looking())))
 
     async def _keep_looking(self) -> None:
         """Show every second that the loop turns and its rows move; and look by itself now and then, so that a Redis that is away
         costs time and nothing else."""
-        loop_watch = self.heartbeat.watch("event loop", thread=self._thread)
-        watches = {channel: self.heartbeat.watch(f"{channel} rows in hand") for channel in self.runs}
-        self._watches = [loop_watch, *watches.values()]
-        seen = dict.fromkeys(self.runs, -1)
+        self._watches[""] = loop_watch = self.heartbeat.watch("event loop", thread=self._thread)
+        seen: dict[str, int] = {}
         for second in itertools.count():
             loop_watch.moved()
-            for channel, run in self.runs.items():
-                _show_progress(watches[channel], run, seen[channel])
-                seen[channel] = run.progress
+            for channel in self.runs.channels():
+                if channel not in self._watches:
+                    self._watches[channel] = self.heartbeat.watch(f"{channel} rows in hand")
+                seen[channel] = _show_progress(self._watches[channel], self.runs.of(channel), seen.get(channel, -1))
+            if second % PROVIDERS_EVERY_SECONDS == 0:
+                await self.runs.refresh()
             if second % LOOK_EVERY_SECONDS == 0:
-                self._looks = [asyncio.create_task(run.look()) for run in self.runs.values() if not run.is_looking()]
+                self._looks = [asyncio.create_task(run.look()) for run in self.runs if not run.is_looking()]
             await asyncio.sleep(1.0)
 
     async def _run_suspects(self) -> int:
         """Hold every channel still, run the suspects with nobody beside them, and let the channels go on."""
         async with self._exclusive:
-            if self._stopping:
+            if self._stopping or not self.runs.is_complete:
                 return 0
-            for run in self.runs.values():
+            for run in self.runs:
                 run.hold()
             try:
-                for run in self.runs.values():
+                for run in self.runs:
                     await run.settled()
-                return sum([await run.run_suspects(limit=SUSPECTS_AT_ONCE) for run in self.runs.values()])
+                return sum([await run.run_suspects(limit=SUSPECTS_AT_ONCE) for run in self.runs])
             finally:
-                for run in self.runs.values() if not self._stopping else ():
+                for run in self.runs if not self._stopping else ():
                     run.release()
 
     async def _close(self) -> None:
-        for run in self.runs.values():
+        for run in self.runs:
             run.hold()
         deadline = self._loop.time() + settings.SHUTDOWN_GRACE_SECONDS * WORKING_PART_OF_GRACE
         try:
@@ -143,26 +153,26 @@ class Dispatcher:
         except TimeoutError:
             log.warning("suspects did not end in time")
         left = max(0.0, deadline - self._loop.time())
-        await asyncio.gather(*(run.drain(within_seconds=left) for run in self.runs.values()))
         for task in (*self._tasks, *self._looks):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._looks, return_exceptions=True)
-        for sender in self._senders.values():
-            await sender.close()
-        for watch in self._watches:
+        await self.runs.drain(within_seconds=left)
+        for watch in self._watches.values():
             self.heartbeat.forget(watch)
         if self._pool is not None:
             await self._pool.close()
 
 
-def _show_progress(watch: Watch, run: ChannelRun, seen: int) -> None:
-    """Tell a channel's watch whether its rows moved since `seen`."""
-    if not run.rows_in_hand():
+def _show_progress(watch: Watch, runs: Sequence[ChannelRun], seen: int) -> int:
+    """Tell a channel's watch whether its rows moved since `seen`. Returns what to compare with next."""
+    progress = sum(run.progress for run in runs)
+    if not any(run.rows_in_hand() for run in runs):
         watch.idle()
-    elif run.progress != seen:
+    elif progress != seen:
         watch.moved()
     else:
         watch.busy()
+    return progress
 
 
 _current: Dispatcher | None = None

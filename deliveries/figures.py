@@ -20,7 +20,7 @@ from django.db.models import Count, Max
 from django.utils import timezone
 
 from deliveries.channels import Channel
-from deliveries.models import DeadLetter, Delivery, Lane, WorkerHeartbeat
+from deliveries.models import DeadLetter, Delivery, Lane, Provider, WorkerHeartbeat
 
 CHART_MINUTES: Final = 60
 RATE_MINUTES: Final = 5
@@ -252,7 +252,8 @@ def _channels(now: datetime, flow: Sequence[tuple[Any, ...]]) -> list[ChannelFig
     for lane in Lane.objects.filter(cancelled_at=None).order_by("-paused_at"):
         lanes.setdefault(lane.channel, []).append(lane)
     lately = now - timedelta(minutes=RATE_MINUTES)
-    names = {*settings.CHANNEL_SENDERS, *queues, *lanes, *(row[0] for row in flow)}
+    served = {*settings.CHANNEL_SENDERS, *Provider.objects.filter(is_enabled=True).values_list("channel", flat=True)}
+    names = {*served, *queues, *lanes, *(row[0] for row in flow)}
     known = [channel.value for channel in Channel]
     figures = []
     for name in sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name)):
@@ -262,7 +263,7 @@ def _channels(now: datetime, flow: Sequence[tuple[Any, ...]]) -> list[ChannelFig
         figures.append(
             ChannelFigures(
                 channel=name,
-                has_sender=name in settings.CHANNEL_SENDERS,
+                has_sender=name in served,
                 due=due,
                 oldest_due_at=oldest,
                 late_reason=reason or "",

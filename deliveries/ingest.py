@@ -63,7 +63,9 @@ def ingest(incoming: Sequence[Incoming], *, entrance: str) -> list[Verdict]:
     with transaction.atomic():
         default = settings.DEFAULT_TENANT
         tenants = _tenants({one.job.tenant or default for one in incoming})
-        refusals = {channel: refusal_of(channel) for channel in {one.job.channel for one in incoming}}
+        unserved = lifecycle.unserved(
+            {(tenants[slug], one.job.channel) for one in incoming if (slug := one.job.tenant or default) in tenants}
+        )
         verdicts: list[Verdict | None] = [None] * len(incoming)
         rows: list[tuple[int, lifecycle.NewRow]] = []
         for position, one in enumerate(incoming):
@@ -71,7 +73,16 @@ def ingest(incoming: Sequence[Incoming], *, entrance: str) -> list[Verdict]:
             if tenant_id is None:
                 verdicts[position] = _unknown_tenant(one.job.tenant)
             else:
-                rows.append((position, _row(one, tenant_id, refusals[one.job.channel])))
+                rows.append(
+                    (
+                        position,
+                        _row(
+                            one,
+                            tenant_id,
+                            _refusal(one.job.channel, is_served=(tenant_id, one.job.channel) not in unserved),
+                        ),
+                    )
+                )
         for position, verdict in _store(rows):
             verdicts[position] = verdict
         _keep_receipts(entrance, rows, verdicts)
@@ -91,12 +102,17 @@ def api_entrance() -> str:
     return f"api:{socket.gethostname()}"
 
 
-def refusal_of(channel: str) -> tuple[str, str]:
-    """Return why a channel can send nothing here (reason, message), or two empty strings."""
+def refusal_of(tenant_id: int, channel: str) -> tuple[str, str]:
+    """Return why a tenant's channel can send nothing (reason, message), or two empty strings."""
+    return _refusal(channel, is_served=not lifecycle.unserved([(tenant_id, channel)]))
+
+
+def _refusal(channel: str, *, is_served: bool) -> tuple[str, str]:
+    """Return why a channel can send nothing for a tenant (reason, message), or two empty strings."""
     if channel not in CHANNELS:
         return "unknown_channel", f"There is no channel {channel!r}; use one of {', '.join(Channel)}"
-    if channel not in settings.CHANNEL_SENDERS:
-        return "channel_unavailable", f"The channel {channel} has no provider here; name one in CHANNEL_SENDERS"
+    if not is_served:
+        return "channel_unavailable", f"The channel {channel} has no provider; staff can add one under Providers"
     return "", ""
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from deliveries.channels import Status
+from deliveries.addresses import Told
+from deliveries.channels import Channel, Status
 from deliveries.lifecycle import ClaimedRow, Outcome
 from deliveries.retry import RetryPolicy, next_delay_seconds
-from deliveries.senders.base import Message, Receipt, SendError
+from deliveries.segments import segments
+from deliveries.senders.base import DeviceResult, Message, Receipt, SendError
+from deliveries.senders.sms import text_of
 
 PROVIDER_LENGTH = 255
 MESSAGE_ID_LENGTH = 255
@@ -20,10 +25,12 @@ ERROR_LENGTH = 2000
 class Tried:
     """How far one try got: the message when it could be composed, then a receipt or an error."""
 
+    channel: str
     message: Message | None = None
     version_id: int | None = None
     receipt: Receipt | None = None
     error: SendError | None = None
+    is_handed_over: bool = False
 
 
 def sent(row: ClaimedRow, tried: Tried, *, duration_ms: int, keeps_content: bool) -> Outcome:
@@ -44,6 +51,7 @@ def sent(row: ClaimedRow, tried: Tried, *, duration_ms: int, keeps_content: bool
         rendered={"subject": content.subject, "text": content.text, "action_url": content.action_url}
         if keeps_content
         else None,
+        details=details_of(tried),
     )
 
 
@@ -56,6 +64,8 @@ def failed(row: ClaimedRow, tried: Tried, error: SendError, *, duration_ms: int,
         ambiguous=error.ambiguous,
         retry_after_seconds=error.retry_after_seconds,
     )
+    if error.elsewhere and delay is not None:
+        delay = 0.0
     is_unknown = delay is None and error.ambiguous and not policy.retry_ambiguous
     return Outcome(
         id=row.id,
@@ -69,7 +79,36 @@ def failed(row: ClaimedRow, tried: Tried, error: SendError, *, duration_ms: int,
         duration_ms=duration_ms,
         address=storable(tried.message.to, ADDRESS_LENGTH) if tried.message is not None else "",
         template_version_id=tried.version_id,
+        details=details_of(tried),
     )
+
+
+def details_of(tried: Tried) -> dict[str, Any] | None:
+    """Return what the channel adds to the row: a push's result for each device, a text's segments. None where there is nothing."""
+    if tried.message is None:
+        return None
+    if results := devices_of(tried):
+        keep = [{"device": r.device_id, "ok": r.ok, "code": r.code, "message_id": r.message_id} for r in results]
+        return {"devices": keep}
+    if tried.channel == Channel.SMS:
+        counted = segments(text_of(tried.message.content))
+        return {"encoding": counted.encoding, "segments": counted.parts}
+    return None
+
+
+def devices_of(tried: Tried) -> Sequence[DeviceResult]:
+    """Return each device's result."""
+    if tried.receipt is not None:
+        return tried.receipt.devices
+    return tried.error.devices if tried.error is not None else ()
+
+
+def told(tried: Tried) -> Told | None:
+    """Return what the far end said of where this message went, None when it was not asked."""
+    if tried.message is None or not tried.is_handed_over:
+        return None
+    dead = tuple(result.device_id for result in devices_of(tried) if result.is_dead)
+    return Told(tried.message, took=tried.error is None, dead_devices=dead)
 
 
 def refused(outcome: Outcome, error: Exception) -> Outcome:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
+from django.conf import settings
+
 from deliveries import hints, lifecycle
 from deliveries.actors import SUSPECTS
 from deliveries.dead_letter_relay import Relay
+from deliveries.endpoints import endpoints_disable_failing
 from deliveries.workers.registry import Report, WorkerContext, register_worker
 
 RELAY_INTERVAL_SECONDS = 1.0
+DISABLE_INTERVAL_SECONDS = 60.0
 _relay = Relay()
 
 
@@ -25,6 +29,12 @@ def sweep(context: WorkerContext) -> Report:
         context.watch.moved()
         if not swept.is_full or context.stopping:
             return settled
+
+
+@register_worker("webhooks.disable", interval_seconds=DISABLE_INTERVAL_SECONDS)
+def disable_failing_endpoints(context: WorkerContext) -> Report:
+    """Disable webhook endpoints that took nothing for WEBHOOK_DISABLE_AFTER_DAYS."""
+    return {"disabled": endpoints_disable_failing(days=settings.WEBHOOK_DISABLE_AFTER_DAYS)}
 
 
 @register_worker("deadletters.relay", interval_seconds=RELAY_INTERVAL_SECONDS)

@@ -33,6 +33,9 @@ class Kind(StrEnum):
     ATTEMPT_FAILED = "attempt_failed"
     SENDING = "sending"
     SENT = "sent"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
     SEEN = "seen"
     ACKNOWLEDGED = "acknowledged"
     RECALLED = "recalled"
@@ -164,14 +167,22 @@ def _sent(delivery: Delivery, at: datetime) -> TimelineEvent:
     return TimelineEvent(at, Kind.SENT, title, _joined(told), facts)
 
 
-def _afterwards(delivery: Delivery) -> Iterator[TimelineEvent]:
+def _afterwards(delivery: Delivery) -> list[TimelineEvent]:
     later = [
         (delivery.read_at, Kind.SEEN, "Seen"),
         (delivery.acknowledged_at, Kind.ACKNOWLEDGED, "Acknowledged"),
         (delivery.recalled_at, Kind.RECALLED, "Removed from inbox"),
     ]
-    for at, kind, title in sorted(((at, kind, title) for at, kind, title in later if at), key=lambda event: event[0]):
-        yield TimelineEvent(at, kind, title)
+    events = [TimelineEvent(at, kind, title) for at, kind, title in later if at]
+    events += [_reported(report) for report in (delivery.details or {}).get("reports", ())]
+    return sorted(events, key=lambda event: event.at)
+
+
+def _reported(report: Mapping[str, str]) -> TimelineEvent:
+    """Tell what the provider reported, as `lifecycle.record_outcomes` keeps it."""
+    kind = Kind(report["outcome"])
+    facts = {"code": report["code"], "message": report["message"]} if report["code"] or report["message"] else {}
+    return TimelineEvent(datetime.fromisoformat(report["at"]), kind, kind.capitalize(), report["message"], facts)
 
 
 def _replayed(replay: Delivery) -> TimelineEvent:

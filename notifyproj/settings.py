@@ -155,8 +155,13 @@ MAX_LOST_LEASES = env.int("MAX_LOST_LEASES", 3)
 FLUSH_INTERVAL_SECONDS = env.float("FLUSH_INTERVAL_SECONDS", 0.05)
 HIGH_PRIORITY_SHARE = env.float("HIGH_PRIORITY_SHARE", 0.2)
 SWEEP_INTERVAL_SECONDS = env.float("SWEEP_INTERVAL_SECONDS", 1.0)
-CHANNEL_SENDERS = env.dict("CHANNEL_SENDERS", default={"email": "smtp", "ws": "inbox"})
+CHANNEL_SENDERS = env.dict("CHANNEL_SENDERS", default={"email": "smtp", "ws": "inbox", "webhook": "http"})
 NULL_SENDER_ALLOWED = env.bool("NULL_SENDER_ALLOWED", False)
+PRIVATE_ADDRESSES_ALLOWED = env.bool("PRIVATE_ADDRESSES_ALLOWED", False)
+CREDENTIALS_KEYS = env.list("CREDENTIALS_KEYS", default=[])
+OUTGOING_CA_FILE = env.str("OUTGOING_CA_FILE", "")
+WEBHOOK_CONNECTIONS = env.int("WEBHOOK_CONNECTIONS", 100)
+WEBHOOK_DISABLE_AFTER_DAYS = env.float("WEBHOOK_DISABLE_AFTER_DAYS", 3.0)
 SEND_ONLY_TO = [address.lower() for address in env.list("SEND_ONLY_TO", default=[])]
 
 # --- E-mail -----------------------------------------------------------------------------------------------------------------------
@@ -207,7 +212,8 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Notifications API",
     "VERSION": "1",
-    "DESCRIPTION": "Hand in jobs, follow their deliveries, keep templates and contacts. Callers authenticate by X-API-Key.",
+    "DESCRIPTION": "Hand in jobs, follow their deliveries, keep templates and contacts. Callers authenticate by X-API-Key; a person's app,"
+    " for their devices, by their JWT.",
     "OAS_VERSION": "3.1.0",
     "ENFORCE_NON_BLANK_FIELDS": True,
     "POSTPROCESSING_HOOKS": ["deliveries.api.documentation.add_components"],

@@ -92,6 +92,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(request, "Templates", "draft", "deliveries_template", also=("deliveries_templateversion",)),
                 _item(request, "Contacts", "contacts", "deliveries_contact"),
+                _item(request, "Providers", "cell_tower", "deliveries_provider"),
+                _item(request, "Webhook endpoints", "webhook", "deliveries_webhookendpoint"),
+                _item(request, "Devices", "devices", "deliveries_device"),
                 *tenants,
                 _item(request, "API keys", "key", "deliveries_apikey"),
             ],

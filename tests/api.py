@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from deliveries.models import ApiKey
+from deliveries.models import ApiKey, Tenant
+from tests.realtime import token
 
 
 class Answer:
@@ -59,6 +60,13 @@ def staff(*permissions: str, superuser: bool = False, csrf: bool = False, is_sta
     client = Client(enforce_csrf_checks=csrf, raise_request_exception=False)
     client.force_login(user)
     return Caller(client=client)
+
+
+def person(tenant: Tenant, user_id: UUID | None = None, **claims: object) -> Caller:
+    """Return a person's app, with the token of that person; for tests with the fixture `jwt_key`."""
+    caller = Caller()
+    caller.headers = {"Authorization": f"Bearer {token(tenant, user_id or uuid4(), **claims)}"}
+    return caller
 
 
 def a_job(**changes: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from factory.django import DjangoModelFactory
 from deliveries import models
 from deliveries.api.keys import api_key_create
 from deliveries.channels import Priority, Status
+from deliveries.providers.credentials import seal
 
 
 class TenantFactory(DjangoModelFactory[models.Tenant]):
@@ -92,6 +93,47 @@ class ApiKeyFactory(DjangoModelFactory[models.ApiKey]):
             new.row.save(update_fields=["revoked_at"])
         new.row.plain = new.plain
         return new.row
+
+
+class ProviderFactory(DjangoModelFactory[models.Provider]):
+    """A mail server that is enabled. `secrets`: what is sealed."""
+
+    class Meta:
+        model = models.Provider
+
+    class Params:
+        secrets: dict[str, str] = {}
+
+    tenant = factory.SubFactory(TenantFactory)
+    channel = "email"
+    kind = "smtp"
+    name = factory.Sequence(lambda number: f"Provider {number}")
+    options = factory.LazyFunction(lambda: {"host": "smtp.example.com"})
+    sealed_credentials = factory.LazyAttribute(lambda row: seal(row.secrets) if row.secrets else b"")
+
+
+class DeviceFactory(DjangoModelFactory[models.Device]):
+    class Meta:
+        model = models.Device
+
+    tenant = factory.SubFactory(TenantFactory)
+    user_id = factory.LazyFunction(uuid4)
+    platform = "fcm"
+    token = factory.LazyFunction(lambda: f"token-{uuid4().hex}")
+    name = "Ana's phone"
+    seen_at = factory.LazyFunction(timezone.now)
+
+
+class WebhookEndpointFactory(DjangoModelFactory[models.WebhookEndpoint]):
+    """An endpoint that is enabled, with one secret."""
+
+    class Meta:
+        model = models.WebhookEndpoint
+
+    tenant = factory.SubFactory(TenantFactory)
+    user_id = factory.LazyFunction(uuid4)
+    url = "https://hooks.example.com/path-of-ana"
+    sealed_secrets = factory.LazyFunction(lambda: seal({"secret": "whsec_c2VjcmV0IG9mIHRoZSBlbmRwb2ludA=="}))
 
 
 class LaneFactory(DjangoModelFactory[models.Lane]):

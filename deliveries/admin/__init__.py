@@ -8,11 +8,26 @@ from deliveries.admin import (
     contacts,
     dead_letters,
     deliveries,
+    devices,
     keys,
     lanes,
+    providers,
     staff_accounts,
     templates,
+    webhook_endpoints,
     workers,
 )
 
-__all__ = ["contacts", "dead_letters", "deliveries", "keys", "lanes", "staff_accounts", "templates", "workers"]
+__all__ = [
+    "contacts",
+    "dead_letters",
+    "deliveries",
+    "devices",
+    "keys",
+    "lanes",
+    "providers",
+    "staff_accounts",
+    "templates",
+    "webhook_endpoints",
+    "workers",
+]

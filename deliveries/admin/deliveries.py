@@ -220,7 +220,7 @@ class DeliveryAdmin(KeysetAdmin):
 
 
 def _why_not_again(row: Delivery) -> str:
-    _reason, refusal = refusal_of(row.channel)
+    _reason, refusal = refusal_of(row.tenant_id, row.channel)
     if not row.is_terminal:
         return "it is not finished"
     return refusal or "its time is over"

@@ -31,6 +31,9 @@ FRAME_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src da
 TONES: Final = {
     Kind.ATTEMPT_FAILED: "warn",
     Kind.SENT: "ok",
+    Kind.DELIVERED: "ok",
+    Kind.BOUNCED: "bad",
+    Kind.COMPLAINED: "bad",
     Kind.SEEN: "ok",
     Kind.ACKNOWLEDGED: "ok",
     Kind.FAILED: "bad",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +14,7 @@ from deliveries import lifecycle
 from deliveries.admin import words
 from deliveries.admin.base import audit, chip, many_tenants, post_only, say, staff_name, when
 from deliveries.admin.paging import KeysetAdmin
-from deliveries.channels import Priority
+from deliveries.channels import CHANNELS, Priority
 from deliveries.figures import forget
 from deliveries.hints import hint
 from deliveries.models import Lane, Tenant
@@ -56,7 +55,7 @@ class LaneAdmin(KeysetAdmin):
     def hold(self, request: HttpRequest) -> HttpResponse:
         """Hold every lane of a channel, or let them go on. Makes the lanes that are missing, so that a Hold comes before the first job."""
         channel = request.POST.get("channel", "")
-        if channel not in settings.CHANNEL_SENDERS:
+        if channel not in CHANNELS:
             say(request, "There is no such channel.", bad=True)
             return self.back(request, "index")
         by, word = staff_name(request), words.channel(channel)

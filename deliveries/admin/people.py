@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Lower
 
 from deliveries.models import Contact, Delivery, Tenant
 
 LIMIT: Final = 50
+Row = TypeVar("Row", bound=Model)
 PHONE: Final = re.compile(r"\+?[\d\s()/.-]{5,}")
 
 
@@ -49,8 +50,15 @@ def find_people(text: str, *, limit: int = LIMIT) -> list[Contact]:
     return list(rows.order_by("-id")[:limit])
 
 
-def contacts_of(rows: Iterable[Delivery]) -> dict[tuple[int, UUID], Contact]:
-    """Return the contacts of deliveries by (tenant, user id), in one query."""
+class OfAPerson(Protocol):
+    """A row that names its person."""
+
+    tenant_id: int
+    user_id: UUID
+
+
+def contacts_of(rows: Iterable[OfAPerson]) -> dict[tuple[int, UUID], Contact]:
+    """Return the contacts of rows by (tenant, user id), in one query."""
     wanted = {(row.tenant_id, row.user_id) for row in rows}
     if not wanted:
         return {}
@@ -60,14 +68,22 @@ def contacts_of(rows: Iterable[Delivery]) -> dict[tuple[int, UUID], Contact]:
     return {(contact.tenant_id, contact.user_id): contact for contact in found}
 
 
-def deliveries_about(text: str, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
-    """Narrow `queryset` to what `text` means: a job id, or the deliveries of the people that it may mean."""
-    if (uuid := parse_uuid(text)) is not None:
-        jobs = list(Delivery.objects.filter(tenant__in=every_tenant(), job_id=uuid).values_list("pk", flat=True))
-        return queryset.filter(pk__in=jobs) if jobs else queryset.filter(tenant__in=every_tenant(), user_id=uuid)
+def of_people(text: str, queryset: QuerySet[Row]) -> QuerySet[Row]:
+    """Narrow rows that name their person to those of the people that `text` may mean; a user id needs no contact."""
+    if (user_id := parse_uuid(text)) is not None:
+        return queryset.filter(tenant__in=every_tenant(), user_id=user_id)
     people = find_people(text)
     if not people:
         return queryset.none()
     return queryset.filter(
         Q(tenant__in={person.tenant_id for person in people}), user_id__in={person.user_id for person in people}
     )
+
+
+def deliveries_about(text: str, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+    """Narrow `queryset` to what `text` means: a job id, or the deliveries of the people that it may mean."""
+    if (uuid := parse_uuid(text)) is not None:
+        jobs = list(Delivery.objects.filter(tenant__in=every_tenant(), job_id=uuid).values_list("pk", flat=True))
+        if jobs:
+            return queryset.filter(pk__in=jobs)
+    return of_people(text, queryset)

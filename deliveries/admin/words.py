@@ -47,7 +47,28 @@ OUTCOMES: Final = {
     "seen": ("Seen", "ok"),
     "acknowledged": ("Acknowledged", "ok"),
 }
+NEXT: Final = {
+    "delivered": "Nothing more to do: it arrived.",
+    "bounced": "It did not arrive; the timeline says why. Correct the address, then send it again.",
+    "complained": "The person called it spam. Send them no more of its kind.",
+    "seen": "Nothing more to do: the person has seen it.",
+}
 PRIORITIES: Final = {0: "High", 1: "Normal", 2: "Low"}
+FORCED: Final = {
+    "": "Let it decide",
+    "open": "Open: do not use it",
+    "closed": "Closed: use it whatever happens",
+}
+BREAKERS: Final = {
+    "closed": ("Closed: in use", "ok"),
+    "half-open": ("Half-open: one message tries it", "warn"),
+    "open": ("Open: left alone", "bad"),
+    "unknown": ("Unknown: Redis is away", "quiet"),
+}
+FORCED_BREAKERS: Final = {
+    "closed": ("Forced closed: always used", "warn"),
+    "open": ("Forced open: not used", "bad"),
+}
 SERVICES: Final = {
     "sender": "Sender",
     "consumer": "Consumer",
@@ -100,11 +121,11 @@ def status(delivery: Delivery) -> Chip:
 
 def outcome(delivery: Delivery) -> Chip | None:
     """Say what became of it after it was sent, when somebody told us."""
+    if delivery.outcome in OUTCOMES:
+        return Chip(*OUTCOMES[delivery.outcome])
     if delivery.acknowledged_at is not None:
         return Chip(*OUTCOMES["acknowledged"])
-    if delivery.read_at is not None:
-        return Chip(*OUTCOMES["seen"])
-    return Chip(*OUTCOMES[delivery.outcome]) if delivery.outcome in OUTCOMES else None
+    return Chip(*OUTCOMES["seen"]) if delivery.read_at is not None else None
 
 
 def message(delivery: Delivery) -> str:
@@ -123,8 +144,12 @@ def whats_next(delivery: Delivery, *, now: datetime | None = None) -> str:
             return f"Attempt {delivery.attempts} is under way."
         case Status.SENT if delivery.channel == Channel.WS:
             return "It is in the person's inbox." if delivery.recalled_at is None else "It was taken out of the inbox."
+        case Status.SENT if delivery.outcome in NEXT:
+            return NEXT[delivery.outcome]
         case Status.SENT:
             return "Nothing more to do here: the provider has it."
+        case Status.FAILED if delivery.outcome in NEXT:  # outcome_unknown, and then somebody told us
+            return NEXT[delivery.outcome]
     return describe(delivery.reason).fix if delivery.reason else "Nothing happens by itself."
 
 
@@ -156,6 +181,11 @@ def worker_state(worker: WorkerHeartbeat, *, down_after: timedelta, now: datetim
     if worker.state != WorkerHeartbeat.State.STOPPED and now - worker.beat_at > down_after:
         return Chip(f"Gone: no sign for {duration(now - worker.beat_at)}", "bad")
     return Chip(text, tone)
+
+
+def breaker(state: str, *, is_forced: bool) -> Chip:
+    """Say how a provider's breaker stands (`deliveries.providers.states`)."""
+    return Chip(*(FORCED_BREAKERS if is_forced else BREAKERS)[state])
 
 
 def duration(length: timedelta) -> str:

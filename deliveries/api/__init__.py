@@ -2,6 +2,7 @@
 
 urls.py            every address under /api/
 authentication.py  who is calling: an API key or a member of staff
+end_user.py        who is calling: a person, by their JWT
 callers.py         what that means for rows: whose are visible, who did it
 keys.py            making, checking and revoking API keys
 permissions.py     what a caller may do
@@ -13,5 +14,5 @@ fields.py          serializer fields as strict as the wire format
 intake.py          jobs → ingest, and what became of each
 forecast.py        what would become of jobs
 documentation.py   what OpenAPI says of all operations alike
-jobs.py deliveries.py templates.py contacts.py schemas.py   the views
+jobs.py deliveries.py templates.py contacts.py devices.py callbacks.py schemas.py   the views
 """

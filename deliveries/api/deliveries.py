@@ -269,7 +269,7 @@ def _refuse_replay(row: Delivery) -> None:
     """Raise ApiError 409 when the delivery is not over, or somebody is sending it again already."""
     if not row.is_terminal:
         raise ApiError(409, "not_finished", "Only what is over can be sent again.", status=row.status)
-    reason, message = refusal_of(row.channel)
+    reason, message = refusal_of(row.tenant_id, row.channel)
     if reason:
         raise ApiError(409, reason, message, status=row.status)
     # By person, because that is indexed: a replay goes to the same one, and is younger.

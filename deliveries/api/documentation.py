@@ -35,7 +35,7 @@ TENANT_PARAMETER: Final = OpenApiParameter(
 
 _WHY: Final = {
     400: "The request is wrong; nothing was changed.",
-    401: "No API key, or one that is wrong or revoked.",
+    401: "No API key or token, or one that is wrong, revoked or expired.",
     403: "The key lacks the scope, or the member of staff the permission or CSRF token.",
     404: "There is no such thing, or it belongs to another tenant.",
     409: "Its present state forbids it.",
@@ -102,6 +102,22 @@ def add_components(result: dict[str, Any], generator: Any, request: Any, public:
     """Put what is written here among the components (a drf-spectacular hook); a job's schema is the one producers get."""
     result["components"].setdefault("schemas", {}).update(COMPONENTS)
     return result
+
+
+class EndUserScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]  # drf-spectacular has no types
+    """How OpenAPI describes a person's token."""
+
+    target_class = "deliveries.api.end_user.EndUserAuthentication"
+    name = "endUser"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Return the security scheme."""
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The token that opens the person's inbox.",
+        }
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]  # drf-spectacular has no types

@@ -14,12 +14,13 @@ from django.db import connection
 from django.utils import timezone
 
 from deliveries import ingest
+from deliveries.addresses import NOWHERE, Address
 from deliveries.api.intake import Parsed, Result, judged
-from deliveries.channels import Status
+from deliveries.channels import Channel, Status
 from deliveries.compose import compose
 from deliveries.jobs import NotificationJob
 from deliveries.lifecycle import ClaimedRow, Person
-from deliveries.models import ApiKey, Contact
+from deliveries.models import ApiKey, Contact, Device, WebhookEndpoint
 from deliveries.reasons import describe
 from deliveries.rendering import RenderError, TemplateBook
 from deliveries.rendering.book import NEWEST
@@ -51,10 +52,11 @@ def forecast(parsed: Sequence[Parsed], *, key: ApiKey) -> list[Result]:
     rows = list(zip(parsed, results, strict=True))
     jobs = [job for job, result in rows if isinstance(job, NotificationJob) and _would_be_tried(result)]
     people = _people({job.user_id for job in jobs}, key)
+    addresses = _addresses(jobs, key)
     words = PublishedWords()
     words.read(key.tenant_id, {job.template_code for job in jobs if job.template_code})
     return [
-        _composed(job, result, key, people, words)
+        _composed(job, result, key, people, words, addresses)
         if isinstance(job, NotificationJob) and _would_be_tried(result)
         else _worded(result)
         for job, result in rows
@@ -86,11 +88,37 @@ def _person(contact: Contact | None, key: ApiKey) -> Person:
     )
 
 
+def _addresses(jobs: Sequence[NotificationJob], key: ApiKey) -> dict[tuple[str, UUID], Address]:
+    """Return where these people's pushes and webhooks go, without secrets. A query for each of these channels that is there."""
+    wanted: dict[str, set[UUID]] = {}
+    for job in jobs:
+        wanted.setdefault(job.channel, set()).add(job.user_id)
+    found: dict[tuple[str, UUID], Address] = {}
+    if Channel.PUSH in wanted:
+        people = Device.objects.filter(tenant=key.tenant, user_id__in=wanted[Channel.PUSH]).values_list(
+            "user_id", flat=True
+        )
+        found |= {(Channel.PUSH, user_id): Address(to=str(user_id)) for user_id in people}
+    if Channel.WEBHOOK in wanted:
+        endpoints = WebhookEndpoint.objects.filter(
+            tenant=key.tenant, user_id__in=wanted[Channel.WEBHOOK], disabled_at=None
+        )
+        found |= {
+            (Channel.WEBHOOK, user_id): Address(to=url) for user_id, url in endpoints.values_list("user_id", "url")
+        }
+    return found
+
+
 def _composed(
-    job: NotificationJob, result: Result, key: ApiKey, people: dict[UUID, Person], words: TemplateBook
+    job: NotificationJob,
+    result: Result,
+    key: ApiKey,
+    people: dict[UUID, Person],
+    words: TemplateBook,
+    addresses: dict[tuple[str, UUID], Address],
 ) -> Result:
     try:
-        compose(_row(job, key), people[job.user_id], words)
+        compose(_row(job, key), people[job.user_id], words, addresses.get((job.channel, job.user_id), NOWHERE))
     except (RenderError, SendError) as error:
         return replace(result, delivery_status=Status.FAILED.value, reason=error.code, message=error.message)
     return replace(result, delivery_status=Status.SENT.value, message="Nothing stands in the way of sending it.")
@@ -121,5 +149,7 @@ def _row(job: NotificationJob, key: ApiKey) -> ClaimedRow:
         accepted_at=now,
         due_at=now,
         lost_leases=0,
+        refused_by="",
+        expires_at=job.expires_at,
         lease_token=NO_ID,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from deliveries.api import contacts, deliveries, jobs, schemas, templates
+from deliveries.api import callbacks, contacts, deliveries, devices, jobs, schemas, templates
 from deliveries.api.errors import not_found
 
 app_name = "api"
@@ -21,6 +21,9 @@ urlpatterns = [
     path("templates/<int:template_id>/publish/", templates.PublishView.as_view(), name="template-publish"),
     path("contacts/", contacts.ContactListView.as_view(), name="contacts"),
     path("contacts/<uuid:user_id>/", contacts.ContactView.as_view(), name="contact"),
+    path("devices/", devices.DeviceListView.as_view(), name="devices"),
+    path("devices/<int:device_id>/", devices.DeviceView.as_view(), name="device"),
+    path("callbacks/<int:provider_id>/", callbacks.CallbackView.as_view(), name="callback"),
     path("schemas/notification-job.json", schemas.NotificationJobSchemaView.as_view(), name="job-schema"),
     path("schema/", SpectacularAPIView.as_view(), name="openapi"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="api:openapi"), name="docs"),

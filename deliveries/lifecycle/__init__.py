@@ -4,19 +4,24 @@
     claim.py    due rows → a lease               on an event loop's connection
     start.py    lease → SENDING, attempts + 1    on an event loop's connection
     finish.py   SENDING → what became of it      on an event loop's connection
+    outcome.py  what the provider says later,
+                beside the status                on Django's connection, by callbacks
     settle.py   expired, abandoned, cancelled,
                 no sender any more               on Django's connection, by the sweeper
     lanes.py    pause, resume, cancel, pace      on Django's connection, by staff
+    serving.py  who serves a tenant's channel     conditions for the others
     replay.py   replay and cancel single rows    on Django's connection, by staff
 
 Time is the database's (`statement_timestamp()`). No transaction stays open across a network call.
 """
 
 from deliveries.lifecycle.accept import Accepted, NewRow, RowsMissingError, accept
-from deliveries.lifecycle.claim import ClaimedRow, claim, claim_suspects
+from deliveries.lifecycle.claim import ClaimedRow, Tenants, claim, claim_suspects
 from deliveries.lifecycle.finish import Outcome, finish
 from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace
+from deliveries.lifecycle.outcome import Recorded, record_outcomes
 from deliveries.lifecycle.replay import cancel, replay
+from deliveries.lifecycle.serving import unserved
 from deliveries.lifecycle.settle import Swept, sweep
 from deliveries.lifecycle.start import Person, give_back, start
 
@@ -26,8 +31,10 @@ __all__ = [
     "NewRow",
     "Outcome",
     "Person",
+    "Recorded",
     "RowsMissingError",
     "Swept",
+    "Tenants",
     "accept",
     "cancel",
     "claim",
@@ -38,7 +45,9 @@ __all__ = [
     "lane_pause",
     "lane_resume",
     "lane_set_pace",
+    "record_outcomes",
     "replay",
     "start",
     "sweep",
+    "unserved",
 ]

@@ -32,7 +32,7 @@ PACE_BURST_SECONDS = 2.0
 WAITING = "d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL"
 
 COLUMNS = """d.id, d.tenant_id, d.job_id, d.user_id, d.channel, d.priority, d.template_code, d.locale, d.content, d.data, d.attempts,
-    d.is_test, d.accepted_at, d.next_attempt_at, d.lost_leases"""
+    d.is_test, d.accepted_at, d.next_attempt_at, d.lost_leases, d.provider, d.expires_at"""
 
 # Written so that the plan holds without statistics, as in the first minutes of a new table, and with those of a table where nearly all
 # is finished. Rows are re-checked by `lease_token`, because the same condition on `lease_expires_at` would let the planner walk the
@@ -76,6 +76,7 @@ WITH RECURSIVE head (lane_id, first_due_at) AS (
         l.tokens + l.pace_per_minute / 60.0 * extract(epoch FROM statement_timestamp() - coalesce(l.tokens_at, 'epoch'))
     )) END AS tokens) b
     WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL
+        AND coalesce(l.tenant_id = %(only_tenant)s::bigint, true) AND l.tenant_id <> ALL (%(not_tenants)s::bigint[])
         AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
         AND l.priority <= %(lowest_priority)s AND b.tokens >= 1 AND h.first_due_at <= statement_timestamp()
         AND {{which}}
@@ -135,6 +136,7 @@ WITH suspect AS (
     WHERE d.channel = ANY (%(channels)s) AND d.lost_leases > 0 AND {WAITING} AND d.next_attempt_at <= statement_timestamp()
         AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
         AND l.paused_at IS NULL AND l.cancelled_at IS NULL
+        AND coalesce(l.tenant_id = %(only_tenant)s::bigint, true) AND l.tenant_id <> ALL (%(not_tenants)s::bigint[])
 ), locked AS (
     SELECT d.id FROM notification_delivery d JOIN suspect s USING (id)
     WHERE d.lease_token IS NULL AND (s.place = 1 OR (s.first_losses = 1 AND s.lost_leases = 1 AND s.place <= %(limit)s))
@@ -166,7 +168,20 @@ class ClaimedRow:
     accepted_at: datetime
     due_at: datetime
     lost_leases: int
+    refused_by: str
+    expires_at: datetime | None
     lease_token: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Tenants:
+    """Whose rows are claimed: one tenant's, or all but some."""
+
+    only: int | None = None
+    without: frozenset[int] = frozenset()
+
+
+EVERYONE = Tenants()
 
 
 async def claim(
@@ -176,6 +191,7 @@ async def claim(
     limit: int,
     lease_seconds: float,
     lowest_priority: int = 2,
+    tenants: Tenants = EVERYONE,
 ) -> list[ClaimedRow]:
     """Lease up to `limit` due rows of one channel and return them by priority, due time and id.
 
@@ -193,6 +209,7 @@ async def claim(
         "margin": SEARCH_MARGIN,
         "crowd": SEARCH_CROWD,
         "most_per_person": MOST_PER_PERSON,
+        **_asked(tenants),
     }
     async with connection.transaction():
         await connection.execute(TAKE_TURN, (CLAIM_LOCK, channel))
@@ -203,11 +220,19 @@ async def claim(
 
 
 async def claim_suspects(
-    connection: AsyncConnection[tuple[Any, ...]], *, channels: list[str], limit: int, lease_seconds: float
+    connection: AsyncConnection[tuple[Any, ...]],
+    *,
+    channels: list[str],
+    limit: int,
+    lease_seconds: float,
+    tenants: Tenants = EVERYONE,
 ) -> list[ClaimedRow]:
     """Lease rows whose process died with them before: up to `limit` first offenders, or one that lost more than one lease."""
     token = uuid4()
-    cursor = await connection.execute(
-        CLAIM_SUSPECTS, {"channels": channels, "limit": limit, "token": token, "lease": lease_seconds}
-    )
-    return [ClaimedRow(*(*values, token)) for values in await cursor.fetchall()]
+    values = {"channels": channels, "limit": limit, "token": token, "lease": lease_seconds, **_asked(tenants)}
+    cursor = await connection.execute(CLAIM_SUSPECTS, values)
+    return [ClaimedRow(*(*row, token)) for row in await cursor.fetchall()]
+
+
+def _asked(tenants: Tenants) -> dict[str, Any]:
+    return {"only_tenant": tenants.only, "not_tenants": sorted(tenants.without)}

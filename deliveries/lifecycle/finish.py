@@ -12,19 +12,22 @@ from psycopg import AsyncConnection
 
 from deliveries.channels import Status
 
+# What the provider reported before its receipt was recorded (outcome.py) stays.
 # Rows are found by their ids whatever the statistics say; coalesce hides from the planner what it would like to begin with.
 FINISH = """
 WITH o AS (
     SELECT * FROM json_to_recordset(%(outcomes)s::json) AS o (id bigint, lease_token uuid, status text, delay_seconds float8, reason text,
         message text, is_ambiguous boolean, provider text, provider_message_id text, duration_ms int, address text,
-        template_version_id bigint, rendered jsonb)
+        template_version_id bigint, rendered jsonb, details jsonb)
 ), done AS (
     UPDATE notification_delivery d SET
         status = o.status, lease_token = NULL, lease_expires_at = NULL, claims = 0, lost_leases = 0,
         finished_at = CASE WHEN o.status <> 'RETRYING' THEN statement_timestamp() END,
         next_attempt_at = CASE WHEN o.status = 'RETRYING' THEN statement_timestamp() + o.delay_seconds * interval '1 second' END,
         reason = o.reason, error_message = o.message, provider = o.provider, provider_message_id = o.provider_message_id,
-        duration_ms = o.duration_ms, address = o.address, template_version_id = o.template_version_id, rendered = o.rendered
+        duration_ms = o.duration_ms, address = o.address, template_version_id = o.template_version_id, rendered = o.rendered,
+        details = CASE WHEN d.outcome = '' THEN o.details
+            ELSE coalesce(o.details, '{}') || jsonb_build_object('reports', coalesce(d.details -> 'reports', '[]')) END
     FROM o WHERE d.id = o.id AND coalesce(d.lease_token = o.lease_token AND d.status = 'SENDING', false)
     RETURNING d.id, d.tenant_id, d.status, d.attempts, d.started_at, d.channel, d.template_code
 ), attempt AS (
@@ -59,6 +62,7 @@ class Outcome:
     address: str = ""
     template_version_id: int | None = None
     rendered: dict[str, str] | None = None
+    details: dict[str, Any] | None = None
 
 
 async def finish(connection: AsyncConnection[tuple[Any, ...]], *, outcomes: Sequence[Outcome]) -> set[int]:

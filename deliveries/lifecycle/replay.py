@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection, transaction
 
 from deliveries.lifecycle.lanes import HOLD_OF_CHANNEL
+from deliveries.lifecycle.serving import asked, is_served
 
 # A replay without a pace leaves the pace that its lane has; the lanes that jobs come in by are never given one here.
 REPLAY_LANES = f"""
@@ -19,14 +19,14 @@ INSERT INTO deliveries_lane (tenant_id, channel, priority, source, pace_per_minu
 SELECT made.tenant_id, made.channel, made.priority, %(source)s, %(pace)s::int, 0,
     hold.paused_at, coalesce(hold.paused_by, ''), coalesce(hold.pause_reason, '')
 FROM (SELECT DISTINCT tenant_id, channel, priority FROM notification_delivery
-      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL AND channel = ANY (%(channels)s)) made {HOLD_OF_CHANNEL}
+      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL AND {is_served("notification_delivery")}) made {HOLD_OF_CHANNEL}
 ORDER BY made.tenant_id, made.channel, made.priority
 ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute = excluded.pace_per_minute
     WHERE excluded.source <> '' AND excluded.pace_per_minute IS NOT NULL
 """
 
 # An expiry that has passed would settle the new row at once, so the caller leaves those out ("too late").
-REPLAY = """
+REPLAY = f"""
 INSERT INTO notification_delivery (tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content,
     data, meta, body_hash, is_test, entrance, replay_of_id, created_at, accepted_at, expires_at, status, next_attempt_at)
 SELECT d.tenant_id, gen_random_uuid(), d.user_id, d.channel, d.priority, l.id, d.template_code, d.locale, d.category, d.content, d.data,
@@ -35,7 +35,7 @@ SELECT d.tenant_id, gen_random_uuid(), d.user_id, d.channel, d.priority, l.id, d
 FROM notification_delivery d
 JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (d.tenant_id, d.channel, d.priority, %(source)s)
 WHERE d.id = ANY (%(ids)s) AND d.status IN ('SENT', 'FAILED', 'EXPIRED', 'SUPPRESSED', 'CANCELLED')
-    AND d.channel = ANY (%(channels)s) AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
+    AND {is_served("d")} AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
 ORDER BY d.id
 RETURNING replay_of_id, job_id
 """
@@ -72,7 +72,7 @@ def replay(
         "source": source,
         "pace": pace_per_minute if source else None,
         "is_test": is_test,
-        "channels": list(settings.CHANNEL_SENDERS),
+        **asked(),
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(REPLAY_LANES, values)

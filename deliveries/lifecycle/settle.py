@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.db import connection, transaction
 
+from deliveries.lifecycle.serving import asked, is_served
 from deliveries.policies import policy_for
 from deliveries.retry import next_delay_seconds
 
@@ -71,17 +72,17 @@ FROM done WHERE status = 'FAILED'
 """
 UNKNOWN_MESSAGE = "The sending process stopped before the outcome was recorded: it may have been sent"
 
-# Due rows of channels that CHANNEL_SENDERS names no longer: nobody would ever claim them. What is not due yet may see a sender again.
-UNAVAILABLE = """
+# Due rows that nobody serves any more would never be claimed. What is not due yet may see a sender again.
+UNAVAILABLE = f"""
 WITH waiting AS (
     SELECT w.id FROM deliveries_lane l CROSS JOIN LATERAL (
         SELECT id FROM notification_delivery
         WHERE channel = l.channel AND lane_id = l.id AND lease_expires_at IS NULL AND next_attempt_at <= statement_timestamp()
         ORDER BY next_attempt_at, id LIMIT %(chunk)s FOR NO KEY UPDATE SKIP LOCKED) w
-    WHERE l.channel = ANY (%(channels)s) AND l.paused_at IS NULL AND l.cancelled_at IS NULL LIMIT %(chunk)s
+    WHERE NOT {is_served("l")} AND l.paused_at IS NULL AND l.cancelled_at IS NULL LIMIT %(chunk)s
 ), done AS (
     UPDATE notification_delivery d SET status = 'FAILED', reason = 'channel_unavailable', finished_at = statement_timestamp(),
-        next_attempt_at = NULL, error_message = 'The channel ' || d.channel || ' has no provider here any more; name one in CHANNEL_SENDERS'
+        next_attempt_at = NULL, error_message = 'The channel ' || d.channel || ' has no provider any more; enable one for the tenant'
     FROM waiting WHERE d.id = waiting.id AND d.status IN ('PENDING', 'RETRYING')
     RETURNING d.id, d.tenant_id, d.reason, d.error_message, d.channel, d.template_code, d.finished_at
 )
@@ -89,7 +90,7 @@ INSERT INTO deliveries_deadletter (kind, delivery_id, tenant_id, reason, error_m
 SELECT 'failed', id, tenant_id, reason, error_message, channel, template_code, finished_at FROM done
 """
 
-DUE_CHANNELS = """
+DUE_CHANNELS = f"""
 WITH RECURSIVE heads (channel, lane_id) AS (
     (SELECT channel, lane_id FROM notification_delivery WHERE lease_expires_at IS NULL AND next_attempt_at IS NOT NULL
      ORDER BY channel, lane_id LIMIT 1)
@@ -99,7 +100,7 @@ WITH RECURSIVE heads (channel, lane_id) AS (
         WHERE d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL AND (d.channel, d.lane_id) > (h.channel, h.lane_id)
         ORDER BY d.channel, d.lane_id LIMIT 1) n
 )
-SELECT DISTINCT h.channel FROM heads h JOIN deliveries_lane l ON l.id = h.lane_id
+SELECT DISTINCT h.channel, {is_served("l")} FROM heads h JOIN deliveries_lane l ON l.id = h.lane_id
 WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
     AND (SELECT d.next_attempt_at FROM notification_delivery d
          WHERE d.channel = h.channel AND d.lane_id = h.lane_id AND d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL
@@ -142,12 +143,11 @@ def sweep() -> Swept:
         swept.cancelled = cursor.rowcount
     _settle_dead_leases(swept)
     with connection.cursor() as cursor:
-        cursor.execute(DUE_CHANNELS)
-        due = [channel for (channel,) in cursor.fetchall()]
-        swept.due_channels = [channel for channel in due if channel in settings.CHANNEL_SENDERS]
-        without_sender = [channel for channel in due if channel not in settings.CHANNEL_SENDERS]
-        if without_sender:
-            cursor.execute(UNAVAILABLE, {"channels": without_sender, "chunk": CHUNK})
+        cursor.execute(DUE_CHANNELS, asked())
+        due = cursor.fetchall()
+        swept.due_channels = sorted({channel for channel, is_served in due if is_served})
+        if not all(is_served for _channel, is_served in due):
+            cursor.execute(UNAVAILABLE, {**asked(), "chunk": CHUNK})
             swept.unavailable = cursor.rowcount
         cursor.execute(SUSPECTS_DUE)
         swept.has_suspects = cursor.fetchone()[0]

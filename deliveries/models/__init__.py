@@ -1,8 +1,10 @@
 """The tables: fields, constraints, indexes and named status sets. No I/O and no behaviour beyond a row's own name."""
 
+from deliveries.models.addresses import Device, WebhookEndpoint
 from deliveries.models.contacts import Contact
 from deliveries.models.dead_letters import DeadLetter
 from deliveries.models.deliveries import Delivery, DeliveryAttempt, Lane
+from deliveries.models.providers import Provider
 from deliveries.models.receipts import OutboxPosition, Receipt
 from deliveries.models.templates import Template, TemplateContent, TemplateVersion
 from deliveries.models.tenants import ApiKey, Tenant
@@ -14,12 +16,15 @@ __all__ = [
     "DeadLetter",
     "Delivery",
     "DeliveryAttempt",
+    "Device",
     "Lane",
     "OutboxPosition",
+    "Provider",
     "Receipt",
     "Template",
     "TemplateContent",
     "TemplateVersion",
     "Tenant",
+    "WebhookEndpoint",
     "WorkerHeartbeat",
 ]

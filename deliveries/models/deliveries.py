@@ -11,7 +11,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
-from deliveries.channels import OPEN, TERMINAL, WAITING, Outcome, Priority, Status
+from deliveries.channels import OPEN, TERMINAL, WAITING, Channel, Outcome, Priority, Status
 from deliveries.models.templates import TemplateVersion
 from deliveries.models.tenants import Tenant
 
@@ -105,6 +105,9 @@ class Delivery(models.Model):
     rendered = models.JSONField(
         null=True, blank=True, help_text="What the inbox shows. E-mail is rendered again on demand."
     )
+    details = models.JSONField(
+        null=True, blank=True, help_text="What the channel adds: a push's result for each device, a text's segments."
+    )
     provider = models.CharField(max_length=255, blank=True, default="", db_default="")
     provider_message_id = models.CharField(max_length=255, blank=True, default="", db_default="")
     duration_ms = models.IntegerField(null=True, blank=True)
@@ -185,6 +188,11 @@ class Delivery(models.Model):
                 fields=["tenant", "user_id", "finished_at"],
                 condition=Q(rendered__isnull=False, acknowledged_at=None, recalled_at=None),
                 name="delivery_inbox",
+            ),
+            models.Index(
+                fields=["tenant", "provider_message_id"],
+                condition=Q(channel=Channel.SMS.value) & ~Q(provider_message_id=""),
+                name="delivery_by_message_id",
             ),
             BrinIndex(fields=["accepted_at"], name="delivery_by_time", pages_per_range=32),
         ]

@@ -80,7 +80,7 @@ class Verifier:
         if not token:
             raise TokenError(Code.TOKEN_MISSING, "The connection carries no token.")
         if len(token) > MAX_TOKEN_CHARACTERS or not self.has_keys:
-            raise _invalid()
+            raise token_invalid()
         try:
             claims = jwt.decode(
                 token,
@@ -98,7 +98,7 @@ class Verifier:
             raise TokenError(Code.TOKEN_EXPIRED, "The token has expired.") from None
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError):
             # Beyond its own errors, PyJWT lets these through from numbers and texts that no honest issuer writes.
-            raise _invalid() from None
+            raise token_invalid() from None
         return _identity(claims)
 
     def _key_for(self, token: str) -> Any:
@@ -164,15 +164,15 @@ class HideTokens(logging.Filter):
 def _identity(claims: Mapping[str, Any]) -> Identity:
     tenant, subject, expires_at = claims["tenant_id"], claims["sub"], claims["exp"]
     if not isinstance(tenant, str) or not isinstance(subject, str) or type(expires_at) not in (int, float):
-        raise _invalid()
+        raise token_invalid()
     try:
         return Identity(tenant, UUID(subject), min(float(expires_at), time.time() + 366 * 86_400))
     except (ValueError, OverflowError):
-        raise _invalid() from None
+        raise token_invalid() from None
 
 
-def _invalid() -> TokenError:
-    # One answer for every fault, so that nobody can feel their way to a valid token.
+def token_invalid() -> TokenError:
+    """Return the one answer for every fault of a token, so that nobody can feel their way to a valid one."""
     return TokenError(Code.TOKEN_INVALID, "The token is not valid here.")
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from deliveries.channels import Channel
+
+Platform = Literal["fcm", "apns", "webpush"]
+UNCHECKABLE = "This kind cannot be checked without sending something. Send a test to yourself."
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,35 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """Where a push goes: `token` is the platform's name of the device, for Web Push the subscription's endpoint.
+
+    `keys` are those of a Web Push subscription: `p256dh` and `auth`.
+    """
+
+    id: int
+    platform: Platform
+    token: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceResult:
+    """What became of one device of a push. `code` is its error's; `is_dead`: nothing will ever arrive there, forget it."""
+
+    device_id: int
+    ok: bool
+    code: str = ""
+    message_id: str = ""
+    is_dead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One rendered delivery on its way to a provider. `to` is the channel's address (an e-mail address, a user id)."""
+    """One rendered delivery on its way to a provider. `to` is the channel's address (an e-mail address, a user id).
+
+    Where the address is several devices (push), they are in `devices`. After `expires_at` nobody wants to read it.
+    """
 
     delivery_id: int
     job_id: UUID
@@ -36,14 +66,24 @@ class Message:
     priority: int = 1
     data: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    refused_by: str = ""
+    """The provider that refused this message at its last attempt, or empty."""
+    devices: Sequence[Device] = ()
+    secrets: Sequence[str] = field(default=(), repr=False)
+    """What signs a webhook, newest first: two while they are rotated."""
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A provider took the message. `provider` names the company or server, `message_id` its own id for the message."""
+    """A provider took the message. `provider` names the company or server, `message_id` its own id for the message.
+
+    A push has a result for each of the message's devices, and at least one of them took it.
+    """
 
     provider: str
     message_id: str = ""
+    devices: Sequence[DeviceResult] = ()
 
 
 class SendError(Exception):
@@ -52,6 +92,7 @@ class SendError(Exception):
     `code`: a stable word for grouping (`smtp_550`, `timeout`, `connection_refused`). `message`: what, where, what to do; read by staff.
     `permanent`: trying again cannot help. `ambiguous`: the provider may have taken it (a cut after the message was handed over).
     `retry_after_seconds`: the provider's own wish, which may lengthen the wait. `account`: the provider refuses us, not this message.
+    `devices`: a push's result for each of the message's devices.
     """
 
     def __init__(
@@ -64,6 +105,7 @@ class SendError(Exception):
         ambiguous: bool = False,
         account: bool = False,
         retry_after_seconds: float | None = None,
+        devices: Sequence[DeviceResult] = (),
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -73,6 +115,9 @@ class SendError(Exception):
         self.ambiguous = ambiguous
         self.account = account
         self.retry_after_seconds = retry_after_seconds
+        #: Another provider could take the message at once. Set by `deliveries/providers/chain.py`.
+        self.elsewhere = False
+        self.devices = devices
 
 
 class Sender:
@@ -91,9 +136,20 @@ class Sender:
     async def open(self) -> None:
         """Prepare for sending on the running event loop. Connects lazily: it must not fail because a provider is away."""
 
+    async def admit(self, wanted: int) -> int:
+        """Return how many of `wanted` more messages may be taken on now. What is not waits, and nothing counts against it."""
+        return wanted
+
+    def unused(self, count: int) -> None:
+        """Learn that `count` of the messages that were admitted did not come."""
+
     async def send(self, message: Message) -> Receipt:
         """Hand one message to the provider. Raises: SendError."""
         raise NotImplementedError
+
+    async def check(self) -> str:
+        """Ask the provider whether it takes us, sending nothing, and return what it said. Between `open` and `close`. Raises: SendError."""
+        return UNCHECKABLE
 
     async def stored(self, messages: Sequence[Message]) -> None:
         """Learn that these messages' outcomes are committed as SENT. May be lost in a crash; must not raise for a far end that is away."""

@@ -89,6 +89,28 @@ class EmailSender(Sender):
             self._turns.give_back()
         return Receipt(self._endpoint.provider, self._mails.message_id(message.job_id))
 
+    async def check(self) -> str:
+        """Connect as for a mail, TLS and login included, and say NOOP. Raises: SendError, as `send` before it has a mail to hand over."""
+        deadline = asyncio.get_running_loop().time() + self.timeout_seconds
+        connection = None
+        try:
+            async with asyncio.timeout_at(deadline):
+                connection = await connect(self._endpoint)
+                reply = await connection.noop()
+        except TimeoutError as error:
+            raise self._broken(
+                "timeout", f"did not answer within {self.timeout_seconds:g} s", ambiguous=False
+            ) from error
+        except Refused as refused:
+            raise refusal(self._endpoint, refused.verb, refused.reply) from refused
+        except Dropped as dropped:
+            raise self._broken("disconnected", "closed the connection", ambiguous=False) from dropped
+        finally:
+            if connection is not None:
+                connection.quit()
+        how = "over TLS" if connection.is_encrypted else "without encryption"
+        return f"{self._endpoint.provider} answers {how}: {reply.code} {reply.text}"
+
     async def _carry(self, recipient: str, mail: bytes, deadline: float) -> None:
         connection = self._take_kept()
         if connection is not None and await self._carry_on(connection, recipient, mail, deadline):

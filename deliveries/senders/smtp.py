@@ -206,6 +206,20 @@ class SmtpConnection(asyncio.Protocol):
         if reply[0] != _DONE:
             raise Refused("the mail", Reply.parse(reply))
 
+    async def noop(self) -> Reply:
+        """Ask the server whether it is still there, and return what it says (RFC 5321, 4.1.1.9). Raises: Refused; Dropped."""
+        self._transport.write(b"NOOP\r\n")
+        raw = await self._reply()
+        reply = Reply.parse(raw)
+        if raw[0] != _DONE:
+            raise Refused("NOOP", reply)
+        return reply
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether nobody on the way can listen."""
+        return self._transport.get_extra_info("ssl_object") is not None
+
     def _expire(self) -> None:
         self.expired = True
         self.abort()

@@ -63,6 +63,7 @@ class Folder:
         self.mailbox = self.root / "mailbox.jsonl"
         self.logs = self.root / "logs"
         self.environment = self.root / "env"
+        self.provider_a_broken = self.root / "provider-a-is-broken"
         self._kept = self.root / "kept.json"
         self._state = self.root / "running.json"
 

@@ -18,7 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -42,6 +42,9 @@ class Answer:
     """Close the connection after the reply, if there is one."""
 
 
+DOWN = Answer("421 4.3.2 This server is broken on purpose", close=True)
+
+
 @dataclass(slots=True)
 class Options:
     """How the server presents itself. `login` is `(user, password)`; `implicit_tls` starts TLS before the greeting."""
@@ -50,6 +53,13 @@ class Options:
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
     login: tuple[str, str] | None = None
+    refuse_while: Path | None = None
+    """While this file is there, every command is answered 421, as by a server that goes down."""
+
+    @property
+    def refuses(self) -> bool:
+        """Say whether the server is down now."""
+        return self.refuse_while is not None and self.refuse_while.exists()
 
 
 class Mailbox:
@@ -126,6 +136,10 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self.options.refuses:
+            self._transport.write(f"{DOWN.reply}\r\n".encode())
+            self._transport.close()
+            return
         self._transport.write(b"220 mailbox ESMTP\r\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -199,6 +213,8 @@ class Session(asyncio.Protocol):
     def _command(self, line: bytes) -> Answer:
         verb, _, argument = line.partition(b" ")
         name = verb.upper().decode("ascii", "replace")
+        if self.options.refuses:
+            return DOWN
         handler = _HANDLERS.get(name)
         if handler is None:
             return Answer("500 unknown command")
@@ -328,6 +344,8 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--no-pipelining", action="store_true")
     arguments.add_argument("--certificate", type=Path, help="PEM with key and certificate: offers STARTTLS")
     arguments.add_argument("--implicit-tls", action="store_true", help="TLS from the first byte, with --certificate")
+    arguments.add_argument("--second-port", type=int, help="listen there too; --refuse-while is not for it")
+    arguments.add_argument("--refuse-while", type=Path, help="answer 421 to everything while this file is there")
     arguments.add_argument("--login", help="user:password that AUTH PLAIN asks for")
     return arguments
 
@@ -343,6 +361,7 @@ async def run(arguments: argparse.Namespace, *, session: type[Session] = Session
         tls=tls,
         implicit_tls=arguments.implicit_tls,
         login=tuple(arguments.login.split(":", 1)) if arguments.login else None,
+        refuse_while=arguments.refuse_while,
     )
     mailbox = Mailbox(arguments.file, with_message=arguments.messages, keep=arguments.keep)
     stopped = asyncio.Event()
@@ -354,11 +373,22 @@ async def run(arguments: argparse.Namespace, *, session: type[Session] = Session
         port=arguments.port,
         options=options,
     )
+    second: asyncio.Server | None = None
+    if arguments.second_port is not None:
+        always = replace(options, refuse_while=None)
+        second = await serve(
+            session=lambda: session(mailbox=mailbox, options=always),
+            host=arguments.host,
+            port=arguments.second_port,
+            options=always,
+        )
     host, port = server.sockets[0].getsockname()[:2]
     sys.stdout.write(f"Ready: smtp://{host}:{port}\n")
     sys.stdout.flush()
     await stopped.wait()
     server.close()
+    if second is not None:
+        second.close()
     mailbox.close()
 
 

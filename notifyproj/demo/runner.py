@@ -89,10 +89,10 @@ class Demo:
         self._start_servers()
         self._set_environment()
         job_id = str(uuid4())
+        ports = [str(self._mail_port), str(self._second_mail_port)]
+        prepare = ["--job-id", job_id, "--mail-ports", *ports]
         with self._step("Preparing tables, topics and sample data"):
-            Child(
-                "prepare", "The preparation", _manage("demo_prepare", "--job-id", job_id), log=self._log("prepare")
-            ).run()
+            Child("prepare", "The preparation", _manage("demo_prepare", *prepare), log=self._log("prepare")).run()
         with self._step("Starting the service"):
             for child in self._children():
                 self._supervisor.start(child)
@@ -126,7 +126,8 @@ class Demo:
         Mail goes to the demo's mailbox whatever else is set: nobody gets a real one.
         """
         kept = self.folder.kept()
-        self._mail_port = free_port()
+        self._mail_port, self._second_mail_port = free_port(), free_port()
+        self.folder.provider_a_broken.unlink(missing_ok=True)
         chosen = {
             **{variable: os.environ.get(variable, value) for variable, value in PACE.items()},
             **{variable: os.environ[variable] for variable in SERVERS},
@@ -163,7 +164,11 @@ class Demo:
             "--ws-per-message-deflate",
             "false",
         ]
-        mail = ["--port", str(self._mail_port), "--file", str(self.folder.mailbox), "--messages", "--keep", "200"]
+        mail = [
+            *("--port", str(self._mail_port), "--second-port", str(self._second_mail_port)),
+            *("--refuse-while", str(self.folder.provider_a_broken)),
+            *("--file", str(self.folder.mailbox), "--messages", "--keep", "200"),
+        ]
         sender = [str(program / "dramatiq"), "notifyproj.broker", "--processes", "1", "--threads", "2"]
         topic = os.environ.get("KAFKA_SIMPLE_TOPIC", "notifications")
         commands = {

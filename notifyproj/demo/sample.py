@@ -5,7 +5,7 @@ that a person has changed meanwhile.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -15,8 +15,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 
 from deliveries.api.keys import api_key_check, api_key_create
+from deliveries.channels import Channel
 from deliveries.contacts.store import contacts_store
-from deliveries.models import ApiKey, Contact, Delivery, Template, Tenant
+from deliveries.models import ApiKey, Contact, Delivery, Provider, Template, Tenant
 from deliveries.templating import template_publish, template_save_draft
 from notifyproj.demo import terminal
 from notifyproj.demo.sample_words import SAMPLES
@@ -69,7 +70,21 @@ PLANTS: Final = (
     "Snake plant",
     "Calathea orbifolia",
 )
+MAIL_PROVIDERS: Final = ("Provider A", "Provider B")
 CARRIERS: Final = ("DHL", "Post", "GLS")
+
+
+def providers_ensure(tenant: Tenant, ports: Sequence[int]) -> None:
+    """Let mails go by two providers, both of which are the demo's mailbox. Their ports are new at each start."""
+    for position, (name, port) in enumerate(zip(MAIL_PROVIDERS, ports, strict=True), start=1):
+        options = {"host": "127.0.0.1", "port": port, "security": "none"}
+        Provider.objects.update_or_create(
+            tenant=tenant,
+            channel=Channel.EMAIL,
+            name=name,
+            defaults={"kind": "smtp", "options": options},
+            create_defaults={"kind": "smtp", "options": options, "position": position},
+        )
 
 
 def tenant_ensure() -> Tenant:
@@ -84,6 +99,11 @@ def tenant_ensure() -> Tenant:
 def user_id_of(number: int) -> UUID:
     """Return the id of the sample person with this number; Ana is 1."""
     return UUID(f"00000000-0000-4000-8000-{number:012d}")
+
+
+def takes(number: int, channel: str) -> bool:
+    """Say whether the sample person with this number has an address on a channel and wants messages there."""
+    return channel != Channel.EMAIL or PEOPLE[number - 1][0] not in (WITHOUT_EMAIL, OPTED_OUT)
 
 
 def contacts_ensure(tenant: Tenant) -> None:

@@ -16,6 +16,7 @@ urlpatterns = [
     path("demo/stop-a-sender/", views.stop_a_sender, name="stop-a-sender"),
     path("demo/wipe-redis/", views.wipe_redis, name="wipe-redis"),
     path("demo/loads/<uuid:load>/", views.load, name="load"),
+    path("demo/break-provider/", views.break_provider, name="break-provider"),
     path("demo/mailbox/", views.mailbox_list, name="mailbox"),
     path("demo/mailbox/<slug:key>/", views.mail, name="mail"),
 ]

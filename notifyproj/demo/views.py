@@ -45,6 +45,7 @@ TOKEN_SECONDS: Final = 24 * 3600
 STAFF: Final = ("admin", "ben")
 LOAD_JOBS: Final = 1000
 LOAD_AGE: Final = timedelta(hours=1)
+LOAD_MAILS: Final = 200
 UNAVAILABLE: Final = 503
 #: Only what the page brings itself; the component and the phone's frame carry their own <style>.
 PAGE_CSP: Final = "; ".join(
@@ -100,6 +101,7 @@ def tour(request: HttpRequest) -> HttpResponse:
         "send_job": terminal.first_command(folder.environment),
         "staff": [("admin", "Administrator", kept.admin_password), ("ben", "Operator", kept.ben_password)],
         "may_stop_a_sender": _runs_us(state),
+        "provider_is_broken": folder.provider_a_broken.exists(),
         "may_wipe_redis": state is not None and state.owns_redis,
         "lease_seconds": settings.LEASE_SECONDS,
         "load_jobs": f"{LOAD_JOBS:,}",
@@ -245,6 +247,22 @@ def wipe_redis(request: HttpRequest) -> JsonResponse:
     return _answer(load_and_wipe)
 
 
+@require_POST
+def break_provider(request: HttpRequest) -> JsonResponse:
+    """Break provider A in the midst of a load of mails, or mend it again."""
+    broken = _folder().provider_a_broken
+    if broken.exists():
+        broken.unlink()
+        return JsonResponse({"is_broken": False})
+
+    def load_and_break() -> dict[str, Any]:
+        load = _load("email", LOAD_MAILS)
+        broken.touch()
+        return {"is_broken": True, "jobs": LOAD_MAILS, "load": load}
+
+    return _answer(load_and_break)
+
+
 @never_cache
 @require_safe
 def load(request: HttpRequest, load: UUID) -> JsonResponse:
@@ -302,14 +320,14 @@ def _held(row: Delivery) -> str:
     return f"{words.channel(row.channel)} is on hold, so it waits. {words.whats_next(row)}" if is_held else ""
 
 
-def _load() -> str:
-    """Put many in-app jobs for all but Ana on the topic, and return the event that all of them are of."""
+def _load(channel: str = "ws", jobs: int = LOAD_JOBS) -> str:
+    """Put many jobs for all but Ana on the topic, and return the event that all of them are of."""
     event_id = str(uuid4())
     words_ = {"title": "Weekly watering", "body": "Half a litre for each pot."}
-    others = range(2, len(sample.PEOPLE) + 1)
+    others = [number for number in range(2, len(sample.PEOPLE) + 1) if sample.takes(number, channel)]
     topic.put_jobs(
-        sample.job(sample.user_id_of(random.choice(others)), "ws", content=words_, priority="low", event_id=event_id)
-        for _ in range(LOAD_JOBS)
+        sample.job(sample.user_id_of(random.choice(others)), channel, content=words_, priority="low", event_id=event_id)
+        for _ in range(jobs)
     )
     return event_id
 

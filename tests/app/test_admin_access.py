@@ -17,7 +17,10 @@ from tests.factories import ApiKeyFactory, ContactFactory, DeliveryFactory, Temp
 
 pytestmark = pytest.mark.django_db
 
-LISTS = ("delivery", "deadletter", "template", "contact", "apikey", "workerheartbeat", "lane", "tenant")
+LISTS = (
+    *("delivery", "deadletter", "template", "contact", "apikey", "workerheartbeat", "lane", "tenant"),
+    *("provider", "device", "webhookendpoint"),
+)
 ACTIONS = (
     "deliveries_lane_hold",
     "deliveries_send_test",

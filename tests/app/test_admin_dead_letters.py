@@ -172,7 +172,7 @@ def test_what_is_retried_on_a_held_channel_waits(admin_client: Client, tenant: T
 
 
 @pytest.mark.parametrize(
-    ("channel", "why"), [("sms", "has no provider here"), ("fax", "There is no channel &#x27;fax&#x27;")]
+    ("channel", "why"), [("sms", "has no provider"), ("fax", "There is no channel &#x27;fax&#x27;")]
 )
 def test_what_no_sender_would_take_stays_open_and_says_why(
     admin_client: Client, tenant: Tenant, channel: str, why: str

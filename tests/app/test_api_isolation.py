@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
@@ -15,11 +16,29 @@ from django.core import serializers
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
-from deliveries.models import ApiKey, Contact, Delivery, Template, TemplateContent, TemplateVersion
-from tests.api import Caller, a_job
-from tests.factories import ApiKeyFactory, ContactFactory, DeliveryFactory, TemplateFactory
+from deliveries.models import (
+    ApiKey,
+    Contact,
+    Delivery,
+    Device,
+    Provider,
+    Template,
+    TemplateContent,
+    TemplateVersion,
+    Tenant,
+)
+from tests.api import Caller, a_job, person
+from tests.factories import (
+    ApiKeyFactory,
+    ContactFactory,
+    DeliveryFactory,
+    DeviceFactory,
+    ProviderFactory,
+    TemplateFactory,
+    TenantFactory,
+)
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("jwt_key")]
 WORDS = {"default_locale": "en", "contents": [{"locale": "en", "subject": "taken", "text": "over"}]}
 OPEN = "open"
 
@@ -32,6 +51,8 @@ class Owned:
     finished: Delivery
     contact: Contact
     template: Template
+    device: Device
+    provider: Provider
 
     @property
     def ids(self) -> dict[str, object]:
@@ -40,6 +61,8 @@ class Owned:
             "finished": self.finished.job_id,
             "contact": self.contact.user_id,
             "template": self.template.pk,
+            "device": self.device.pk,
+            "provider": self.provider.pk,
         }
 
     def marks(self) -> list[str]:
@@ -50,6 +73,9 @@ class Owned:
             self.contact.user_id,
             self.contact.email,
             self.template.code,
+            self.device.token,
+            self.device.name,
+            self.provider.name,
         ]
         return [*map(str, rows), self.contact.tenant.slug]
 
@@ -78,11 +104,37 @@ MATRIX: dict[str, Any] = {
         ("DELETE", "{contact}", None, 404),
         ("PUT", "{contact}", lambda b: {"name": "taken"}, 201),  # A's own contact of that id
     ],
+    "api/devices/": [("GET", "", None, 200), ("GET", "?tenant={tenant}", None, 200)],
+    "api/devices/<int:device_id>/": [("DELETE", "{device}", None, 404)],
+    "api/callbacks/<int:provider_id>/": [("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404)],
     "api/schemas/notification-job.json": OPEN,
     "api/schema/": OPEN,
     "api/docs/": OPEN,
     "api/": OPEN,  # the answer to unknown addresses
 }  # fmt: skip
+
+
+#: What a person calls with their own token: there a key opens nothing, whatever its scopes. A token that names tenant A and the very
+#: person that B's rows are about is the sharpest try.
+PERSONAL = ("api/devices/",)
+#: What a provider calls with its own signature: everybody else gets the 404 of a provider that is not there, key or no key. What A's own
+#: provider can say of B's rows: tests/app/test_api_callbacks.py.
+SIGNED = ("api/callbacks/",)
+
+
+def is_personal(address: str) -> bool:
+    return address.startswith(PERSONAL)
+
+
+def is_signed(address: str) -> bool:
+    return address.startswith(SIGNED)
+
+
+def callers(address: str, owned: Owned, tenant: Tenant) -> list[Caller]:
+    """Who of tenant A calls an address."""
+    if is_personal(address):
+        return [person(tenant, owned.device.user_id), person(tenant)]
+    return [Caller(ApiKeyFactory(tenant=tenant))]
 
 
 def addresses(patterns: list[URLPattern | URLResolver], prefix: str = "") -> list[str]:
@@ -104,6 +156,18 @@ def theirs() -> Owned:
         finished=DeliveryFactory(tenant=tenant, failed=True),
         contact=ContactFactory(tenant=tenant, user_id=uuid4()),
         template=TemplateFactory(tenant=tenant, published=False),
+        device=DeviceFactory(tenant=tenant, name="Bea's phone"),
+        provider=ProviderFactory(
+            tenant=tenant,
+            channel="sms",
+            kind="http_sms",
+            name="Bea's texts",
+            options={
+                "description": {"url": "https://sms.example.com/", "fields": {"to": "{to}", "text": "{text}"}},
+                "callback": {"message_id": "id", "status": "state", "statuses": {"DELIVRD": "delivered"}},
+            },
+            secrets={"callback_secret": "hush"},
+        ),
     )
 
 
@@ -115,6 +179,8 @@ def snapshot(owned: Owned) -> str:
         *Template.objects.filter(tenant=tenant).order_by("pk"),
         *TemplateVersion.objects.filter(template__tenant=tenant).order_by("pk"),
         *TemplateContent.objects.filter(version__template__tenant=tenant).order_by("pk"),
+        *Device.objects.filter(tenant=tenant).order_by("pk"),
+        *Provider.objects.filter(tenant=tenant).order_by("pk"),
     ]
     return serializers.serialize("json", rows)
 
@@ -123,7 +189,7 @@ def calls(address: str, owned: Owned) -> Iterator[tuple[str, str, str, Any, int]
     """The rows of an address: method, path, the same path with ids that nobody has, body, expected status."""
     base, _, rest = address.partition("<")
     ids = {**owned.ids, "tenant": owned.contact.tenant.slug}
-    nobodys = {name: 2**40 if name == "template" else uuid4() for name in ids}
+    nobodys = {name: 2**40 if name in ("template", "device", "provider") else uuid4() for name in ids}
     for method, part, body, status in MATRIX[address]:
         path, absent = ("/" + base + part.format(**each) + rest.partition(">")[2] for each in (ids, nobodys))
         yield method, path, absent, body(owned) if body else None, status
@@ -135,9 +201,10 @@ def test_every_address_has_a_row() -> None:
 
 @pytest.mark.parametrize("address", [address for address in API if MATRIX.get(address) != OPEN])
 def test_anothers_rows_are_as_if_they_were_not_there(address: str, theirs: Owned) -> None:
-    mine = Caller(ApiKeyFactory())
     before = snapshot(theirs)
-    for method, path, absent, sent, status in calls(address, theirs):
+    for mine, (method, path, absent, sent, status) in product(
+        callers(address, theirs, TenantFactory()), calls(address, theirs)
+    ):
         answer = mine(method, path, sent)
         assert answer.status == status, (method, path, answer)
         told = str(answer.body)
@@ -154,7 +221,7 @@ def test_nothing_is_open_without_a_key_or_with_a_revoked_one(address: str, their
     revoked = ApiKeyFactory(tenant=theirs.contact.tenant, revoked_at=theirs.contact.created_at)
     for method, path, _absent, sent, _status in calls(address, theirs):
         for caller in (Caller(), Caller(revoked), Caller(revoked.prefix)):
-            assert caller(method, path, sent).status == 401
+            assert caller(method, path, sent).status == (404 if is_signed(address) else 401)
     assert snapshot(theirs) == before
 
 
@@ -162,4 +229,5 @@ def test_nothing_is_open_without_a_key_or_with_a_revoked_one(address: str, their
 def test_nothing_is_open_to_a_key_without_scopes(address: str, theirs: Owned) -> None:
     powerless = Caller(ApiKeyFactory(tenant=theirs.contact.tenant, scopes=[ApiKey.Scope.TELEMETRY]))
     for method, path, _absent, sent, _status in calls(address, theirs):
-        assert powerless(method, path, sent).status == 403
+        expected = 404 if is_signed(address) else 401 if is_personal(address) else 403
+        assert powerless(method, path, sent).status == expected

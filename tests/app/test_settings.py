@@ -44,6 +44,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"CHANNEL_SENDERS": {"email": "null"}}, "NULL_SENDER_ALLOWED"),
     ({"EMAIL_USE_SSL": True, "EMAIL_USE_TLS": True}, "EMAIL_USE_SSL"),
     ({"SECRET_KEY": "insecure-default-for-development-only-never-in-production"}, "SECRET_KEY"),
+    ({"CREDENTIALS_KEYS": ["k" * 32, "short"]}, "CREDENTIALS_KEYS"),
+    ({"OUTGOING_CA_FILE": "/nowhere/ca.pem"}, "OUTGOING_CA_FILE"),
+    ({"WEBHOOK_CONNECTIONS": 0}, "WEBHOOK_CONNECTIONS"),
     ({"JWT_ALGORITHM": "none"}, "JWT_ALGORITHM"),
     ({"JWT_KEY": "short"}, "JWT_KEY"),
 ]

@@ -102,7 +102,16 @@ def test_what_the_page_breaks_loses_nothing(demo: RunningDemo, visitor: Visitor,
 
 
 @pytest.mark.timeout(LONG)
-@pytest.mark.parametrize("path", ["send/", "bad/", "stop-a-sender/", "wipe-redis/", "staff/"])
+def test_provider_b_takes_over_while_a_is_broken(demo: RunningDemo, visitor: Visitor) -> None:
+    answer = visitor.post("/demo/break-provider/")
+    assert answer["is_broken"]
+    well = {"arrived": answer["jobs"], "over": answer["jobs"], "unaccounted": 0}
+    eventually(lambda: visitor.json(f"/demo/loads/{answer['load']}/") == well, within_seconds=240)
+    assert visitor.post("/demo/break-provider/") == {"is_broken": False}
+
+
+@pytest.mark.timeout(LONG)
+@pytest.mark.parametrize("path", ["send/", "bad/", "stop-a-sender/", "wipe-redis/", "break-provider/", "staff/"])
 def test_no_change_without_post_and_token(demo: RunningDemo, visitor: Visitor, path: str) -> None:
     assert visitor.get(f"/demo/{path}").status_code == 405
     assert httpx.post(f"{demo.url}/demo/{path}", timeout=60).status_code == 403

@@ -15,15 +15,26 @@ from pathlib import Path
 
 from deliveries.channels import Channel
 from deliveries.realtime.protocol import Item
-from deliveries.senders.base import Content, Message, Sender
+from deliveries.senders.base import Content, Device, Message, Sender
 from deliveries.senders.email import EmailSender
+from deliveries.senders.fcm import FcmSender
+from deliveries.senders.http_sms import HttpSmsSender
 from deliveries.senders.null import NullSender
+from deliveries.senders.push import PushSender
+from deliveries.senders.twilio import TwilioSender
+from deliveries.senders.webhook import WebhookSender
 from deliveries.senders.ws import InboxSender
+from tests import sms
+from tests.far_end import Line, Request, far_end, held_port
+from tests.fcm import fcm_server
 from tests.smtp import SmtpServer
+
+_HELD, _ENDPOINT_PORT = held_port()
+ENDPOINT = f"http://127.0.0.1:{_ENDPOINT_PORT}"
 
 
 def make_message(to: str, *, content: Content | None = None, headers: dict[str, str] | None = None) -> Message:
-    """Build the smallest message to an address."""
+    """Build the smallest message to an address, which is also the token of the person's one device or a webhook's URL."""
     return Message(
         delivery_id=1,
         job_id=uuid.uuid4(),
@@ -34,6 +45,8 @@ def make_message(to: str, *, content: Content | None = None, headers: dict[str, 
         attempt=1,
         accepted_at=datetime.datetime.now(datetime.UTC),
         headers=headers or {},
+        devices=(Device(1, "fcm", to),),
+        secrets=("whsec_c2VjcmV0",),
     )
 
 
@@ -96,6 +109,99 @@ async def inbox_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
     yield Rig(InboxSender(publish), received=None)
 
 
+@contextlib.asynccontextmanager
+async def webhook_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
+    """Serve endpoints whose path says with which status they answer, or that they never do."""
+    received: list[str] = []
+
+    async def script(line: Line, request: Request) -> bool:
+        path = request.line.split(" ")[1]
+        if path == "/silent":
+            await line.hang()
+            return False
+        if path == "/200":
+            received.append(f"{ENDPOINT}{path}")
+        await line.say(f"HTTP/1.1 {path[1:]} So\r\nContent-Length: 0\r\n\r\n".encode())
+        return True
+
+    sender = WebhookSender(
+        connections=3,
+        timeout_seconds=timeout_seconds,
+        allow_private=True,
+    )
+    async with far_end(script, port=_ENDPOINT_PORT):
+        await sender.open()
+        try:
+            yield Rig(sender, lambda: received)
+        finally:
+            await sender.close()
+
+
+@contextlib.asynccontextmanager
+async def twilio_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
+    """Serve Twilio's documented API."""
+    async with sms.serving(sms.twilio) as far:
+        sender = TwilioSender(
+            account_sid=sms.ACCOUNT_SID,
+            auth_token=sms.AUTH_TOKEN,
+            from_number=sms.FROM,
+            base_url=far.url,
+            connections=3,
+            timeout_seconds=timeout_seconds,
+            allow_private=True,
+        )
+        await sender.open()
+        try:
+            yield Rig(sender, lambda: [to for got in far.got if (to := got.form["To"]) == sms.GOOD])
+        finally:
+            await sender.close()
+
+
+@contextlib.asynccontextmanager
+async def http_sms_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
+    """Serve Twilio's API to the sender that knows no provider, as a description of it."""
+    async with sms.serving(sms.twilio) as far:
+        sender = HttpSmsSender(
+            description={
+                "url": f"{far.url}/2010-04-01/Accounts/{sms.ACCOUNT_SID}/Messages.json",
+                "send_as": "form",
+                "fields": {"To": "{to}", "From": "{from}", "Body": "{text}"},
+                "from": sms.FROM,
+                "basic_auth": {"username": sms.ACCOUNT_SID, "password": "{secret.token}"},
+                "sent": [201],
+                "message_id": "sid",
+            },
+            secrets={"token": sms.AUTH_TOKEN},
+            connections=3,
+            timeout_seconds=timeout_seconds,
+            allow_private=True,
+        )
+        await sender.open()
+        try:
+            yield Rig(sender, lambda: [to for got in far.got if (to := got.form["To"]) == sms.GOOD])
+        finally:
+            await sender.close()
+
+
+@contextlib.asynccontextmanager
+async def push_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
+    """Serve FCM's documented API; the other platforms share nothing with it that the contract asks about."""
+    async with fcm_server() as server:
+        fcm = FcmSender(
+            service_account=server.service_account(),
+            base_url=server.url,
+            connections=3,
+            timeout_seconds=timeout_seconds,
+            allow_private=True,
+        )
+        sender = PushSender({"fcm": fcm}, capacity=3)
+        await sender.open()
+        try:
+            yield Rig(sender, lambda: server.taken)
+        finally:
+            await sender.close()
+
+
 CASES = [
     SenderCase(
         name="email",
@@ -107,4 +213,31 @@ CASES = [
     ),
     SenderCase(name="inbox", make=inbox_rig, good="anyone"),
     SenderCase(name="null", make=null_rig, good="anyone"),
+    SenderCase(
+        name="push",
+        make=push_rig,
+        good="phone",
+        temporary="error-503-UNAVAILABLE",
+        permanent="error-400-INVALID_ARGUMENT",
+        silent="silent",
+    ),
+    SenderCase(
+        name="webhook",
+        make=webhook_rig,
+        good=f"{ENDPOINT}/200",
+        temporary=f"{ENDPOINT}/503",
+        permanent=f"{ENDPOINT}/404",
+        silent=f"{ENDPOINT}/silent",
+    ),
+    *(
+        SenderCase(
+            name=name,
+            make=make,
+            good=sms.GOOD,
+            temporary=sms.BUSY,
+            permanent="+15005550001",
+            silent=sms.SILENT,
+        )
+        for name, make in (("twilio", twilio_rig), ("http_sms", http_sms_rig))
+    ),
 ]

@@ -32,6 +32,7 @@ PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "CHANGELOG.md", *ROOT.glob("README.m
 WORDS = (
     "job", "delivery", "attempt", "channel", "sender", "provider", "contact", "audience", "broadcast", "fan-out", "claim", "lease",
     "settle", "hint", "lane", "hold", "topic", "dead letter", "replay", "acknowledge", "suppressed", "idempotency key", "tenant",
+    "credentials", "chain", "breaker", "device", "endpoint", "segment",
 )  # fmt: skip
 METRICS = (
     "messages_consumed", "messages_sent", "messages_failed", "messages_retried", "avg_processing_time_ms", "uptime_seconds",
@@ -269,7 +270,9 @@ def test_every_reason_in_the_code_is_described() -> None:
 
 def anchors_in_use() -> set[str]:
     """Return every runbook heading that the product leads to."""
-    codes = [*REASONS, "smtp_421", "smtp_450", "smtp_499", "smtp_530", "smtp_550", "smtp_599", "nobody_wrote_this_down"]
+    numbered = [f"smtp_{reply}" for reply in (421, 450, 499, 530, 550, 599)]
+    numbered += [f"http_{status}" for status in (404, 429, 503)]
+    codes = [*REASONS, *numbered, "nobody_wrote_this_down"]
     written = set(re.findall(r'anchor="([a-z-]+)"', source("deliveries")))
     late = set(re.findall(r'else "([a-z-]+)"', (ROOT / "deliveries/admin/verdict.py").read_text()))
     return written | {one for one in late if "-" in one} | {describe(code).anchor for code in codes}

@@ -24,7 +24,9 @@ class Command(BaseCommand):
         """Declare the options."""
         parser.add_argument("--job-id", required=True, help="of the job by which the demo sees that the path is open")
 
-    def handle(self, *, job_id: str, **options: Any) -> None:
+        parser.add_argument("--mail-ports", nargs=2, type=int, required=True, help="of provider A and provider B")
+
+    def handle(self, *, job_id: str, mail_ports: list[int], **options: Any) -> None:
         """Prepare everything. Raises: CommandError in words."""
         try:
             call_command("migrate", interactive=False, verbosity=0)
@@ -34,7 +36,7 @@ class Command(BaseCommand):
                 f"PostgreSQL at {host} cannot be used: {error}. Set DATABASE_URL, or unset it."
             ) from error
         call_command("create_topics", stdout=self.stdout, stderr=self.stderr)
-        self._store_sample()
+        self._store_sample(mail_ports)
         now = timezone.now()
         hello = {
             "title": "The demo is running",
@@ -45,12 +47,13 @@ class Command(BaseCommand):
         except KafkaError as error:
             raise CommandError(kafka.unreachable(error)) from error
 
-    def _store_sample(self) -> None:
+    def _store_sample(self, mail_ports: list[int]) -> None:
         folder = Folder(Path(settings.DEMO_FOLDER))
         kept = folder.kept()
         tenant = sample.tenant_ensure()
         sample.contacts_ensure(tenant)
         sample.templates_ensure(tenant)
+        sample.providers_ensure(tenant, mail_ports)
         sample.staff_ensure("admin", kept.admin_password, is_superuser=True)
         sample.staff_ensure("ben", kept.ben_password, is_superuser=False)
         kept.api_key = sample.api_key_ensure(tenant, kept.api_key)

@@ -228,6 +228,16 @@ async function follow(result, { load, jobs }, word, text) {
   }
 }
 
+onPress("break-provider", "broken", "Sending mails …", async (result) => {
+  const load = await post("/demo/break-provider/");
+  byId("break-provider").textContent = load.is_broken ? "Mend provider A" : "Break provider A";
+  if (load.is_broken) {
+    follow(result, load, "Broken", `Provider A refuses everything amid ${load.jobs} mails, and provider B takes over.`);
+  } else {
+    result.say("Mended", "ok", "Provider A works again. A probe finds out within seconds.");
+  }
+});
+
 async function showStatus() {
   const { balance, processes } = await ask("/demo/status/");
   for (const figure of document.querySelectorAll("[data-figure]")) {

@@ -1,0 +1,130 @@
+"""Outcome: record what a provider reports of messages that it took, beside the status, which no report ever changes.
+
+An outcome moves forward only, so that reports may be repeated and come in any order:
+
+    (nothing) → bounced → delivered → seen → acknowledged → complained
+
+That a text was delivered is certain where a phone confirmed it, so a failure that comes after is ignored, and a delivery that comes after a
+failure counts. E-mail is the exception: a server takes a mail and sends it back hours later, so there `bounced` stands after `delivered`.
+Every step is kept in the row's `details` as one of its `reports`, with its cause and its time: the provider's, if that can be.
+
+A row takes reports from SENDING on. One that is FAILED as `outcome_unknown` keeps its status and gains the outcome: then we know. Where it
+arrived, its dead letter is dismissed, so that no retry makes a second copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import orjson
+from django.db import connection
+
+from deliveries.callbacks.base import EventKind, ProviderEvent
+from deliveries.channels import Channel, Outcome
+
+OUTCOMES: Final = {
+    EventKind.DELIVERED: Outcome.DELIVERED,
+    EventKind.BOUNCED: Outcome.BOUNCED,
+    EventKind.FAILED: Outcome.BOUNCED,
+    EventKind.COMPLAINED: Outcome.COMPLAINED,
+    EventKind.OPENED: Outcome.SEEN,
+}
+_LATER: Final = (Outcome.SEEN, Outcome.ACKNOWLEDGED, Outcome.COMPLAINED)
+FORWARD: Final = (Outcome.UNKNOWN, Outcome.BOUNCED, Outcome.DELIVERED, *_LATER)
+FORWARD_BY_MAIL: Final = (Outcome.UNKNOWN, Outcome.DELIVERED, Outcome.BOUNCED, *_LATER)
+
+# By the job's id a row is found before its receipt is stored; a receipt that is stored must be the same.
+RECORD = """
+WITH e AS MATERIALIZED (
+    SELECT *, array_position(%(forward)s::text[], outcome) AS step
+    FROM json_to_recordset(%(events)s::json) AS e (number int, outcome text, message_id text, job_id uuid, at timestamptz, code text,
+        message text)
+), found AS MATERIALIZED (
+    SELECT e.*, d.id FROM e CROSS JOIN LATERAL (
+        SELECT id FROM notification_delivery
+        WHERE tenant_id = %(tenant_id)s AND job_id = e.job_id AND channel = %(channel)s
+            AND (provider_message_id = '' OR provider_message_id = e.message_id)
+        UNION
+        SELECT id FROM notification_delivery
+        WHERE tenant_id = %(tenant_id)s AND channel = %(channel)s AND provider = %(provider)s
+            AND provider_message_id = e.message_id AND provider_message_id <> '') d
+), furthest AS MATERIALIZED (
+    SELECT DISTINCT ON (id) * FROM found ORDER BY id, step DESC, number
+), done AS (
+    UPDATE notification_delivery d SET outcome = f.outcome,
+        details = coalesce(d.details, '{}') || jsonb_build_object('reports', coalesce(d.details -> 'reports', '[]') || jsonb_build_object(
+            'outcome', f.outcome, 'at', greatest(least(f.at, statement_timestamp()), d.accepted_at, d.started_at), 'code', f.code,
+            'message', f.message))
+    FROM furthest f
+    WHERE d.id = f.id AND array_position(%(forward)s::text[], d.outcome::text) < f.step
+        AND (d.status IN ('SENDING', 'SENT') OR d.status = 'FAILED' AND d.reason = 'outcome_unknown')
+    RETURNING d.id, d.outcome
+), settled AS (
+    UPDATE deliveries_deadletter SET state = 'dismissed', settled_by = %(provider)s, settled_at = statement_timestamp(),
+        note = 'The provider reported that it arrived.'
+    WHERE state = 'open' AND delivery_id IN (SELECT id FROM done WHERE outcome IN ('delivered', 'seen', 'acknowledged'))
+), lost AS (
+    SELECT job_id FROM e WHERE number NOT IN (SELECT number FROM found)
+)
+SELECT (SELECT count(*) FROM done), (SELECT count(*) FROM lost), EXISTS (SELECT FROM lost WHERE job_id IS NULL) AND EXISTS (
+    SELECT FROM notification_delivery
+    WHERE lease_expires_at IS NOT NULL AND status = 'SENDING' AND tenant_id = %(tenant_id)s AND channel = %(channel)s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What came of reports. `changed`: rows with a new outcome. `unknown`: reports of messages that no row knows.
+
+    `may_come`: one of those names no job, and a message is just being handed over, so that its row may know it in a moment.
+    """
+
+    changed: int = 0
+    unknown: int = 0
+    may_come: bool = False
+
+
+def record_outcomes(*, tenant_id: int, channel: str, provider: str, events: Sequence[ProviderEvent]) -> Recorded:
+    """Record what a provider reports, in one statement; of several reports on one row the furthest. Idempotent.
+
+    A row is found by its job's id where the event has a reference, else by (tenant, channel, provider's name, its message id). Texts and
+    ids must be as PostgreSQL stores them (no U+0000). The caller has checked that the provider says it.
+    """
+    if not events:
+        return Recorded()
+    forward = FORWARD_BY_MAIL if channel == Channel.EMAIL else FORWARD
+    rows = [
+        {
+            "number": number,
+            "outcome": OUTCOMES[event.kind],
+            "message_id": event.provider_message_id,
+            "job_id": _job_id(event.reference),
+            "at": event.at,
+            "code": event.code,
+            "message": event.message,
+        }
+        for number, event in enumerate(events)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            RECORD,
+            {
+                "tenant_id": tenant_id,
+                "channel": channel,
+                "provider": provider,
+                "forward": list(map(str, forward)),
+                "events": orjson.dumps(rows).decode(),
+            },
+        )
+        return Recorded(*cursor.fetchone())
+
+
+def _job_id(reference: str) -> UUID | None:
+    """Return the job that a reference names; None for none, or for what is none of ours."""
+    try:
+        return UUID(reference) if reference else None
+    except ValueError:
+        return None

@@ -1,0 +1,181 @@
+"""A tenant's providers of one channel as one sender: it hands each message to the first that may be used, and learns from how that ended.
+
+It never sends a message twice: a refusal goes back to the caller as SendError, with `elsewhere` set where another provider could take it
+at once, and the next attempt avoids the one that refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from deliveries.channels import Channel
+from deliveries.providers.breaker import Breaker, State, Verdict
+from deliveries.providers.shared import Shared
+from deliveries.senders.base import Message, Receipt, Sender, SendError
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.1
+
+
+@dataclass(slots=True)
+class Link:
+    """One provider of the chain.
+
+    `credit`: messages that its rate allows and that nobody took on yet. `expected`: those that were taken on and are not sent yet.
+    """
+
+    id: int
+    name: str
+    sender: Sender
+    breaker: Breaker
+    rate_per_second: float | None
+    deadline_seconds: float
+    credit: int = 0
+    expected: int = 0
+    room: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.room = asyncio.Semaphore(self.sender.capacity)
+
+
+class Chain(Sender):
+    """Providers in order of preference. A message that none may take within `wait_seconds` is refused as `no_provider_free`."""
+
+    def __init__(self, channel: Channel, links: Sequence[Link], *, shared: Shared, wait_seconds: float) -> None:
+        self.channel = channel  # type: ignore[misc]
+        self.links = list(links)
+        self.capacity = max((link.sender.capacity for link in links), default=1)
+        self._shared = shared
+        self._wait_seconds = wait_seconds
+        self._announcing: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        for link in self.links:
+            await link.sender.open()
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._announcing)
+        for link in self.links:
+            await link.sender.close()
+
+    async def stored(self, messages: Sequence[Message]) -> None:
+        for link in self.links:
+            await link.sender.stored(messages)
+
+    async def admit(self, wanted: int) -> int:
+        """Return how many of `wanted` more messages may be taken on now: none while every provider rests, no more than the rate allows."""
+        now = time.time()
+        probes = 0
+        for link in self.links:
+            match link.breaker.state(now):
+                case State.OPEN:
+                    continue
+                case State.HALF_OPEN:
+                    if not link.breaker.is_probing and await self._shared.reserve_probe(
+                        link.id, seconds=2 * link.deadline_seconds
+                    ):
+                        link.breaker.reserve_probe()
+                    probes += link.breaker.is_probing
+                    continue
+            if link.rate_per_second is None:
+                return wanted
+            if (missing := wanted - link.credit) > 0:
+                link.credit += await self._shared.take(link.id, missing, rate_per_second=link.rate_per_second)
+            granted = min(wanted, link.credit)
+            link.credit -= granted
+            link.expected += granted
+            return granted
+        return min(wanted, probes)
+
+    def unused(self, count: int) -> None:
+        for link in self.links:
+            back = min(count, link.expected)
+            link.expected -= back
+            link.credit += back
+            count -= back
+
+    async def send(self, message: Message) -> Receipt:
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                link = await self._pick(avoid=message.refused_by)
+        except TimeoutError:
+            raise SendError(
+                "no_provider_free", f"No provider could take it within {self._wait_seconds:g} s; it was not handed over"
+            ) from None
+        try:
+            async with link.room, asyncio.timeout(link.deadline_seconds):
+                receipt = await link.sender.send(message)
+        except TimeoutError:
+            raise self._learn(link, _too_late(link)) from None
+        except SendError as error:
+            raise self._learn(link, error) from error.__cause__
+        if (verdict := link.breaker.succeeded(time.time())) is not None:
+            self._announce(link, verdict)
+        return replace(receipt, provider=link.name)
+
+    async def _pick(self, *, avoid: str) -> Link:
+        """Return the provider for one message; wait while none may be used, which only comes up between a claim and a send."""
+        while True:
+            for link in self._usable(avoid):
+                if link.rate_per_second is None:
+                    return link
+                if link.expected > 0:
+                    link.expected -= 1
+                    return link
+                if await self._shared.take(link.id, 1, rate_per_second=link.rate_per_second):
+                    return link
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _usable(self, avoid: str) -> Iterator[Link]:
+        """Go through the providers that may be used now, one that refused this very message before at the end."""
+        now = time.time()
+        for link in sorted(self.links, key=lambda link: link.name == avoid):
+            match link.breaker.state(now):
+                case State.CLOSED:
+                    yield link
+                case State.HALF_OPEN if link.breaker.take_probe():
+                    yield link
+
+    def _learn(self, link: Link, error: SendError) -> SendError:
+        """Tell the breaker how a send ended and return the error as the caller is to see it."""
+        error.provider = link.name
+        if error.permanent and not error.account:
+            verdict = link.breaker.succeeded(time.time())
+        else:
+            verdict = link.breaker.failed(time.time(), rest_seconds=error.retry_after_seconds)
+        if verdict is not None:
+            self._announce(link, verdict)
+        is_refusal = error.account or not error.permanent
+        others = (other for other in self.links if other is not link)
+        error.elsewhere = (
+            is_refusal
+            and not error.ambiguous
+            and any(other.breaker.state(time.time()) is State.CLOSED for other in others)
+        )
+        return error
+
+    def _announce(self, link: Link, verdict: Verdict) -> None:
+        log.warning(
+            "breaker opened" if verdict.trips else "breaker closed",
+            provider=link.name,
+            channel=self.channel,
+            rest_seconds=round(max(0.0, verdict.until - time.time()), 1),
+        )
+        task = asyncio.create_task(self._shared.announce(link.id, verdict))
+        self._announcing.add(task)
+        task.add_done_callback(self._announcing.discard)
+
+
+def _too_late(link: Link) -> SendError:
+    return SendError(
+        "timeout",
+        f"{link.name} did not answer within {link.deadline_seconds:g} s; it may have taken the message",
+        ambiguous=True,
+    )

@@ -1,0 +1,293 @@
+"""What kinds of provider there are: what each asks staff for, and how its sender is made of that. Senders themselves read no settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from deliveries.callbacks import generic
+from deliveries.callbacks.twilio import JOB_PARAMETER
+from deliveries.channels import Channel
+from deliveries.phones import known_region
+from deliveries.senders.apns import PRODUCTION_URL as APNS_URL
+from deliveries.senders.apns import ApnsSender
+from deliveries.senders.base import Platform, Sender, SendError
+from deliveries.senders.devices import DeviceSender
+from deliveries.senders.email import EmailSender
+from deliveries.senders.fcm import BASE_URL as FCM_URL
+from deliveries.senders.fcm import FcmSender
+from deliveries.senders.http_sms import HttpSmsSender
+from deliveries.senders.push import PushSender
+from deliveries.senders.twilio import BASE_URL as TWILIO_URL
+from deliveries.senders.twilio import REFERENCE, TwilioSender
+from deliveries.senders.webpush import WebPushSender
+
+# A sender's own time limit ends before dispatch's, so that it can still say how far the message was.
+OWN_LIMIT_SHARE = 0.9
+
+
+class OptionError(ValueError):
+    """An option of a provider is missing or wrong. `field`: its name; the text says what to enter."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing that a kind asks for. `type`: str, int, bool or dict. A secret is sealed and never shown again.
+
+    `is_multiline`: a text of several lines, such as the content of a file.
+    """
+
+    name: str
+    label: str
+    help: str = ""
+    type: type = str
+    default: Any = ""
+    is_required: bool = False
+    is_secret: bool = False
+    choices: tuple[str, ...] = ()
+    is_multiline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One protocol. `make(options, deadline_seconds)` gets every option, secrets among them, with defaults filled in."""
+
+    name: str
+    label: str
+    channel: Channel
+    options: Sequence[Option]
+    make: Callable[[Mapping[str, Any], float], Sender]
+
+
+def _smtp(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
+    security = options["security"]
+    try:
+        return EmailSender(
+            host=options["host"],
+            port=options["port"],
+            username=options["username"],
+            password=options["password"],
+            use_tls=security == "tls",
+            starttls={"starttls": True, "none": False}.get(security),
+            from_address=options["from_address"] or settings.EMAIL_FROM,
+            message_id_domain=settings.EMAIL_MESSAGE_ID_DOMAIN,
+            connections=options["connections"],
+            timeout_seconds=deadline_seconds * OWN_LIMIT_SHARE,
+        )
+    except SendError:
+        raise OptionError("from_address", "Enter one address, such as Shop <shop@example.com>.") from None
+
+
+SMTP = Kind(
+    "smtp",
+    "SMTP server",
+    Channel.EMAIL,
+    (
+        Option("host", "Server", "Host name or address of the mail server.", is_required=True),
+        Option("port", "Port", type=int, default=587),
+        Option("security", "Security", default="starttls", choices=("starttls", "tls", "none")),
+        Option("username", "User name", "Empty: no login."),
+        Option("password", "Password", is_secret=True),
+        Option("from_address", "From", "Empty: the address of EMAIL_FROM."),
+        Option("connections", "Connections", "How many each process keeps open.", type=int, default=10),
+    ),
+    _smtp,
+)
+
+
+def _twilio(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
+    if options["status_callback"] and options["api_key_sid"] and not options["signing_token"]:
+        raise OptionError("signing_token", "Enter the account's auth token: Twilio signs its callbacks with that one.")
+    return TwilioSender(
+        account_sid=options["account_sid"],
+        auth_token=options["auth_token"],
+        api_key_sid=options["api_key_sid"],
+        from_number=options["from_number"],
+        messaging_service_sid=options["messaging_service_sid"],
+        status_callback=_with_job(options["status_callback"]),
+        default_region=_region(options),
+        base_url=options["base_url"],
+        **_outgoing(deadline_seconds),
+    )
+
+
+def _with_job(address: str) -> str:
+    """Return the address of status callbacks so that each names its job: a report is then found before its receipt is stored."""
+    if not address:
+        return ""
+    with _about("status_callback"):
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("Enter a whole address such as https://notify.example.com/api/callbacks/1/.")
+    named = f"{JOB_PARAMETER}={REFERENCE}"
+    if named in parts.query.split("&"):
+        return address
+    return parts._replace(query=f"{parts.query}&{named}" if parts.query else named).geturl()
+
+
+def _http_sms(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
+    if options["callback"]:
+        with _about("callback"):
+            generic.check(options["callback"])
+        if not options["callback_secret"]:
+            raise OptionError("callback_secret", "Enter the secret that the provider signs its reports with.")
+    secrets = {name: options[name] for name in ("key", "key_2") if options[name]}
+    with _about("description"):
+        return HttpSmsSender(
+            description=options["description"],
+            secrets=secrets,
+            default_region=_region(options),
+            **_outgoing(deadline_seconds),
+        )
+
+
+def _push(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
+    """Make a sender for the platforms that are filled in."""
+    platforms: dict[Platform, DeviceSender] = {}
+    outgoing = _outgoing(deadline_seconds)
+    if options["fcm_service_account"]:
+        account = options["fcm_service_account"]
+        with _about("fcm_service_account"):
+            platforms["fcm"] = FcmSender(service_account=account, base_url=options["fcm_base_url"], **outgoing)
+    if options["apns_key"]:
+        with _about("apns_key", base_url="apns_base_url"):
+            platforms["apns"] = ApnsSender(
+                key=options["apns_key"],
+                key_id=options["apns_key_id"],
+                team_id=options["apns_team_id"],
+                topic=options["apns_topic"],
+                base_url=options["apns_base_url"],
+                timeout_seconds=outgoing["timeout_seconds"],
+                ca_file=outgoing["ca_file"],
+            )
+    if options["vapid_key"]:
+        with _about("vapid_key", contact="vapid_contact"):
+            platforms["webpush"] = WebPushSender(key=options["vapid_key"], contact=options["vapid_contact"], **outgoing)
+    if not platforms:
+        raise OptionError("fcm_service_account", "Fill in at least one of FCM, APNs and Web Push.")
+    return PushSender(platforms)
+
+
+def _region(options: Mapping[str, Any]) -> str:
+    with _about("default_region"):
+        return known_region(options["default_region"])
+
+
+@contextmanager
+def _about(option: str, **others: str) -> Iterator[None]:
+    """Say which option a sender's refusal of an argument is about: `option`, or that in `others` of the name it begins with."""
+    try:
+        yield
+    except OptionError:
+        raise
+    except ValueError as error:
+        raise OptionError(others.get(str(error).partition(" ")[0], option), str(error)) from None
+
+
+def _outgoing(deadline_seconds: float) -> dict[str, Any]:
+    return {
+        "timeout_seconds": deadline_seconds * OWN_LIMIT_SHARE,
+        "allow_private": settings.PRIVATE_ADDRESSES_ALLOWED,
+        "ca_file": settings.OUTGOING_CA_FILE,
+    }
+
+
+TWILIO = Kind(
+    "twilio",
+    "Twilio",
+    Channel.SMS,
+    (
+        Option("account_sid", "Account SID", "AC and 32 digits, from Twilio's console.", is_required=True),
+        Option("auth_token", "Auth token", "Or the secret of the API key.", is_required=True, is_secret=True),
+        Option("api_key_sid", "API key SID", "Empty: the account itself logs in."),
+        Option("from_number", "From", "A number of yours in E.164, or empty where a messaging service is given."),
+        Option("messaging_service_sid", "Messaging service SID"),
+        Option(
+            "status_callback",
+            "Status callback",
+            "Where Twilio tells what became of a text: https://, this service's host, /api/callbacks/, this provider's number and /.",
+        ),
+        Option(
+            "signing_token",
+            "Signing token",
+            "The auth token that signs status callbacks: where an API key logs in, or the secondary one while it is replaced.",
+            is_secret=True,
+        ),
+        Option("default_region", "Region of numbers without +", "Two letters, such as DE. Empty: they are refused."),
+        Option("base_url", "API address", default=TWILIO_URL),
+    ),
+    _twilio,
+)
+HTTP_SMS = Kind(
+    "http_sms",
+    "Another SMS provider over HTTP",
+    Channel.SMS,
+    (
+        Option("description", "Description", "JSON: docs/providers.md shows its form.", type=dict, is_required=True),
+        Option("key", "Key", "Stands where the description says {secret.key}.", is_secret=True),
+        Option("key_2", "Second key", "Stands where it says {secret.key_2}.", is_secret=True),
+        Option(
+            "callback", "Status callback", "JSON: how its signed reports read. docs/api.md shows its form.", type=dict
+        ),
+        Option("callback_secret", "Callback secret", "What it signs its reports with.", is_secret=True),
+        Option("default_region", "Region of numbers without +", "Two letters, such as DE. Empty: they are refused."),
+    ),
+    _http_sms,
+)
+PUSH = Kind(
+    "push",
+    "Push: FCM, APNs and Web Push",
+    Channel.PUSH,
+    (
+        Option(
+            "fcm_service_account", "FCM service account", "The JSON file's content.", is_secret=True, is_multiline=True
+        ),
+        Option("fcm_base_url", "FCM address", default=FCM_URL),
+        Option("apns_key", "APNs key", "The .p8 file's content.", is_secret=True, is_multiline=True),
+        Option("apns_key_id", "APNs key id"),
+        Option("apns_team_id", "APNs team id"),
+        Option("apns_topic", "APNs topic", "The app's bundle id."),
+        Option("apns_base_url", "APNs address", default=APNS_URL),
+        Option("vapid_key", "VAPID key", "The private key, for Web Push.", is_secret=True, is_multiline=True),
+        Option("vapid_contact", "VAPID contact", "mailto: or https: address that push services may write to."),
+    ),
+    _push,
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (SMTP, TWILIO, HTTP_SMS, PUSH)}
+
+
+def complete(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every option of `kind`, defaults filled in. Raises: OptionError for the first that is missing, unknown or wrong."""
+    known = {option.name for option in kind.options}
+    for name in given:
+        if name not in known:
+            raise OptionError(name, f"{kind.label} has no such option; it has {', '.join(sorted(known))}.")
+    return {option.name: _value(option, given.get(option.name)) for option in kind.options}
+
+
+def _value(option: Option, given: Any) -> Any:
+    if given in (None, ""):
+        if option.is_required:
+            raise OptionError(option.name, f"Enter the {option.label.lower()}.")
+        return option.default
+    if option.type is int:
+        try:
+            return int(given)
+        except (TypeError, ValueError):
+            raise OptionError(option.name, f"{given!r} is not a whole number.") from None
+    if not isinstance(given, option.type):
+        raise OptionError(option.name, f"{given!r} is not {option.type.__name__}.")
+    if option.choices and given not in option.choices:
+        raise OptionError(option.name, f"{given!r} is none of {', '.join(option.choices)}.")
+    return given

@@ -1,0 +1,182 @@
+"""`lifecycle.record_outcomes`: which outcome may follow which, and how it finds its rows. The way from a request: test_api_callbacks.py."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+
+from deliveries import lifecycle
+from deliveries.callbacks.base import EventKind, ProviderEvent
+from deliveries.channels import Channel, Outcome
+from deliveries.lifecycle import Recorded
+from deliveries.models import DeadLetter, Delivery, Tenant
+from deliveries.timeline import timeline
+from tests.factories import DeliveryFactory, TenantFactory
+
+pytestmark = pytest.mark.django_db
+KINDS = {
+    EventKind.DELIVERED: Outcome.DELIVERED,
+    EventKind.BOUNCED: Outcome.BOUNCED,
+    EventKind.FAILED: Outcome.BOUNCED,
+    EventKind.COMPLAINED: Outcome.COMPLAINED,
+    EventKind.OPENED: Outcome.SEEN,
+}
+TEXTS = ["", "bounced", "delivered", "seen", "acknowledged", "complained"]
+MAILS = ["", "delivered", "bounced", "seen", "acknowledged", "complained"]
+MANY = 3000
+MOST_BLOCKS_A_ROW = 100
+
+
+def record(row: Delivery, *kinds: EventKind, **values: Any) -> Recorded:
+    """Report on a row by its message id."""
+    events = [ProviderEvent(row.provider_message_id, kind, **values) for kind in kinds]
+    return lifecycle.record_outcomes(tenant_id=row.tenant_id, channel=row.channel, provider=row.provider, events=events)
+
+
+@pytest.mark.parametrize("channel", ["sms", "email"])
+@pytest.mark.parametrize(("before", "kind"), list(product(Outcome, EventKind)))
+def test_an_outcome_only_moves_forward(channel: str, before: Outcome, kind: EventKind) -> None:
+    order = MAILS if channel == "email" else TEXTS
+    told = KINDS[kind]
+    row = DeliveryFactory(channel=channel, sent=True, outcome=before)
+    moves = order.index(told) > order.index(before)
+    assert record(row, kind) == Recorded(changed=int(moves))
+    assert record(row, kind) == Recorded()
+    row.refresh_from_db()
+    assert row.outcome == (told if moves else before)
+
+
+def test_of_several_reports_on_one_row_the_furthest_counts() -> None:
+    row = DeliveryFactory(channel="sms", sent=True)
+    assert record(row, EventKind.DELIVERED, EventKind.OPENED, EventKind.FAILED).changed == 1
+    row.refresh_from_db()
+    assert (row.outcome, len(row.details["reports"])) == ("seen", 1)
+
+
+def test_the_provider_s_time_is_kept_where_it_lies_within_the_row_s_life() -> None:
+    accepted = datetime(2026, 1, 1, tzinfo=UTC)
+    at = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+    row = DeliveryFactory(channel="sms", sent=True, accepted_at=accepted, finished_at=accepted)
+    record(row, EventKind.DELIVERED, at=at)
+    row.refresh_from_db()
+    assert timeline(row)[-1].at == at
+
+
+def test_nothing_else_of_a_row_changes() -> None:
+    row = DeliveryFactory(channel="sms", sent=True, details={"segments": 3})
+    before = Delivery.objects.filter(pk=row.pk).values().get()
+    record(row, EventKind.FAILED, code="spam", message="Filtered.")
+    after = Delivery.objects.filter(pk=row.pk).values().get()
+    assert {name for name in after if after[name] != before[name]} == {"outcome", "details"}
+    assert after["details"]["segments"] == 3
+
+
+def test_no_report_needs_no_query(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert lifecycle.record_outcomes(tenant_id=1, channel="sms", provider="A", events=[]) == Recorded()
+
+
+@pytest.mark.parametrize("reference", ["", "no job"])
+def test_only_what_names_no_job_may_come_later(reference: str) -> None:
+    under_way = DeliveryFactory(channel="sms", sending=True)
+    event = ProviderEvent("m-1", EventKind.DELIVERED, reference=reference)
+    to = {"tenant_id": under_way.tenant_id, "channel": "sms", "provider": "A"}
+    assert lifecycle.record_outcomes(**to, events=[event]) == Recorded(unknown=1, may_come=True)
+    named = ProviderEvent("m-1", EventKind.DELIVERED, reference=str(uuid4()))
+    assert lifecycle.record_outcomes(**to, events=[named]) == Recorded(unknown=1)
+    Delivery.objects.filter(pk=under_way.pk).update(tenant_id=F("tenant_id") + 1)
+    assert lifecycle.record_outcomes(**to, events=[event]) == Recorded(unknown=1)
+
+
+def texts(tenant: Tenant, count: int) -> list[Delivery]:
+    """Store texts that were sent, `m-0` and so on."""
+    now = timezone.now()
+    return Delivery.objects.bulk_create(
+        Delivery(
+            tenant=tenant, job_id=uuid4(), user_id=uuid4(), channel=Channel.SMS, priority=1, body_hash=b"", entrance="test",
+            created_at=now, accepted_at=now, finished_at=now, started_at=now, status="SENT", attempts=1, provider="A",
+            provider_message_id=f"m-{number}",
+        )
+        for number in range(count)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["message id", "job id"])
+@pytest.mark.parametrize("is_analyzed", [True, False])
+def test_rows_are_found_by_an_index(by: str, is_analyzed: bool) -> None:
+    tenant = TenantFactory()
+    rows = texts(tenant, MANY)
+    with connection.cursor() as cursor:
+        if is_analyzed:
+            cursor.execute("ANALYZE notification_delivery")
+        else:
+            cursor.execute("DELETE FROM pg_statistic WHERE starelid = 'notification_delivery'::regclass")
+    events = [
+        ProviderEvent(row.provider_message_id, EventKind.DELIVERED, reference=str(row.job_id) if by == "job id" else "")
+        for row in rows[:10]
+    ]
+    before = blocks()
+    told = lifecycle.record_outcomes(tenant_id=tenant.pk, channel="sms", provider="A", events=events)
+    assert told == Recorded(changed=10)
+    assert blocks() - before < 10 * MOST_BLOCKS_A_ROW
+
+
+def blocks() -> int:
+    """Return how many blocks of the table and its indexes this transaction read."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT sum(pg_stat_get_xact_blocks_fetched(part.id)) FROM (
+                SELECT 'notification_delivery'::regclass AS id
+                UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = 'notification_delivery'::regclass) part"""
+        )
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_batch_twice_at_once_in_opposite_orders_is_recorded_once() -> None:
+    tenant = TenantFactory()
+    events = [ProviderEvent(row.provider_message_id, EventKind.DELIVERED) for row in texts(tenant, 500)]
+    changed: list[int] = []
+    ready = threading.Barrier(4)
+
+    def call(mine: list[ProviderEvent]) -> None:
+        try:
+            ready.wait()
+            told = lifecycle.record_outcomes(tenant_id=tenant.pk, channel="sms", provider="A", events=mine)
+            changed.append(told.changed)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=call, args=(events[::step],)) for step in (1, -1, 1, -1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(changed), sum(changed)) == (4, 500)
+    assert Delivery.objects.filter(outcome="delivered").count() == 500
+    assert not Delivery.objects.exclude(details__reports__1=None)
+
+
+@pytest.mark.parametrize(("kind", "state"), [(EventKind.DELIVERED, "dismissed"), (EventKind.FAILED, "open")])
+def test_a_dead_letter_of_a_text_that_arrived_is_dismissed(kind: EventKind, state: str) -> None:
+    row = DeliveryFactory(channel="sms", sent=True)
+    Delivery.objects.filter(pk=row.pk).update(status="FAILED", reason="outcome_unknown")
+    letter = DeadLetter.objects.create(
+        kind="failed",
+        delivery=row,
+        tenant=row.tenant,
+        reason="outcome_unknown",
+        channel="sms",
+        failed_at=timezone.now(),
+    )
+    assert record(row, kind).changed == 1
+    letter.refresh_from_db()
+    assert letter.state == state
