@@ -34,10 +34,11 @@ JOIN deliveries_webhookendpoint e USING (tenant_id, user_id) WHERE e.disabled_at
 FORGET = "DELETE FROM deliveries_device WHERE id = ANY (%(ids)s)"
 NOTE = """
 UPDATE deliveries_webhookendpoint e
-SET failing_since = CASE WHEN told.took THEN NULL ELSE coalesce(e.failing_since, statement_timestamp()) END
+SET failing_since = CASE WHEN told.took THEN NULL ELSE coalesce(e.failing_since, statement_timestamp()) END,
+    failed_at = CASE WHEN told.took THEN e.failed_at ELSE statement_timestamp() END
 FROM (SELECT tenant_id, user_id, bool_or(took) AS took
     FROM unnest(%(tenants)s::bigint[], %(users)s::uuid[], %(took)s::boolean[]) AS one (tenant_id, user_id, took) GROUP BY 1, 2) told
-WHERE e.tenant_id = told.tenant_id AND e.user_id = told.user_id AND told.took = (e.failing_since IS NOT NULL)
+WHERE e.tenant_id = told.tenant_id AND e.user_id = told.user_id AND (NOT told.took OR e.failing_since IS NOT NULL)
 """
 
 Person = tuple[int, UUID]

@@ -45,6 +45,7 @@ TASK_PAUSE_SECONDS = 0.5
 START_PAUSE_SECONDS = 0.005
 # What a fast far end takes in this time is started ahead, so that it never waits for the commit of a start.
 START_AHEAD_SECONDS = 0.1
+ASK_AGAIN_SECONDS = 0.25
 TEST_RECEIPT = Receipt(provider="test key")
 
 
@@ -75,6 +76,7 @@ class ChannelRun:
         sender: Sender,
         *,
         tenants: Tenants,
+        turn: asyncio.Lock,
         pool: AsyncPool,
         book: TemplateBook,
         heartbeat: Heartbeat,
@@ -82,6 +84,7 @@ class ChannelRun:
         self.channel = channel
         self.sender = sender
         self.tenants = tenants
+        self._turn = turn
         self.held = False
         self.progress = 0
         self._pool = pool
@@ -128,19 +131,22 @@ class ChannelRun:
                 return False
             limit = await self.sender.admit(room)
             if limit <= 0:
-                self._more = False  # the next look asks again
+                self._ask_again()
                 return False
             claim = lifecycle.claim
-            rows = await self._with_connection(
-                lambda connection: claim(
-                    connection,
-                    channel=self.channel,
-                    limit=limit,
-                    lease_seconds=settings.LEASE_SECONDS,
-                    lowest_priority=lowest_priority,
-                    tenants=self.tenants,
+            async with (
+                self._turn
+            ):  # claims of one channel wait for each other anyway, and would do so on a connection each
+                rows = await self._with_connection(
+                    lambda connection: claim(
+                        connection,
+                        channel=self.channel,
+                        limit=limit,
+                        lease_seconds=settings.LEASE_SECONDS,
+                        lowest_priority=lowest_priority,
+                        tenants=self.tenants,
+                    )
                 )
-            )
             self.sender.unused(limit - len(rows))
             # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search.
             self._more = bool(rows)
@@ -150,6 +156,8 @@ class ChannelRun:
 
     async def run_suspects(self, *, limit: int) -> int:
         """Claim and send suspects of this channel now, though it is held, and return how many once their outcomes are recorded."""
+        if self.sender.is_resting():
+            return 0
         rows = await self._with_connection(
             lambda connection: lifecycle.claim_suspects(
                 connection,
@@ -188,7 +196,7 @@ class ChannelRun:
             async with asyncio.timeout(within_seconds):
                 async with self._claiming:  # what a claim under way still brings goes back too
                     unstarted = self._waiting.empty()
-                await self._with_connection(lambda connection: lifecycle.give_back(connection, rows=unstarted))
+                await self._give_back(unstarted)
                 await self.settled()
         except TimeoutError:
             log.warning("sends cut at shutdown", channel=self.channel, rows=len(self._sending))
@@ -234,6 +242,15 @@ class ChannelRun:
             ):
                 await self.look()
 
+    def _ask_again(self) -> None:
+        """Let the claimer look again in a moment: the sender takes nothing more now, by its rate or because its provider rests."""
+        self._more = False
+        asyncio.get_running_loop().call_later(ASK_AGAIN_SECONDS, self._wake)
+
+    def _wake(self) -> None:
+        self._more = True
+        self._hungry.set()
+
     # --- Starting and sending ----------------------------------------------------------------------------------------------------
 
     async def _starter(self) -> None:
@@ -242,8 +259,15 @@ class ChannelRun:
             self._startable.clear()
             if len(self._sending) > self._slots() * 3 // 4:
                 await asyncio.sleep(START_PAUSE_SECONDS)
-            while not self.held and (batch := self._next_batch()):
+            if len(self._waiting) and self.sender.is_resting():
+                await self._give_back(self._waiting.empty())
+                self._ask_again()
+            while not self.held and not self.sender.is_resting() and (batch := self._next_batch()):
                 await self._start(batch)
+
+    async def _give_back(self, rows: list[ClaimedRow]) -> None:
+        """Return rows that were not started, with nothing counted against them."""
+        await self._with_connection(lambda connection: lifecycle.give_back(connection, rows=rows))
 
     def _next_batch(self) -> list[ClaimedRow]:
         """Take the rows that a slot is free for; a share of the slots is kept for high priority."""

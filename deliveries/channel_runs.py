@@ -10,7 +10,7 @@ import psycopg
 import structlog
 from django.conf import settings
 
-from deliveries.channel_run import AWAY, ChannelRun
+from deliveries.channel_run import AWAY, DATABASE_TIMEOUT_SECONDS, ChannelRun
 from deliveries.database import AsyncPool
 from deliveries.lifecycle import Tenants
 from deliveries.providers.chain import Chain
@@ -37,6 +37,7 @@ class ChannelRuns:
         self._book = TemplateBook()
         self._runs: dict[Key, ChannelRun] = {}
         self._tasks: dict[Key, list[asyncio.Task[None]]] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self.is_complete = False
 
@@ -63,7 +64,7 @@ class ChannelRuns:
         """Follow the providers' table: begin the runs of new chains, end those of chains that changed or went. Never raises for a
         database that is away; what was, goes on."""
         try:
-            async with self._pool.connection() as connection:
+            async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), self._pool.connection() as connection:
                 new, gone = await self._roster.read(connection)
         except (psycopg.Error, *AWAY) as error:
             log.warning("providers not read again", error=str(error) or "no answer in time")
@@ -100,7 +101,10 @@ class ChannelRuns:
     def _begin(self, key: Key, sender: Sender) -> None:
         channel, tenant_id = key
         tenants = Tenants(only=tenant_id)
-        run = ChannelRun(channel, sender, tenants=tenants, pool=self._pool, book=self._book, heartbeat=self._heartbeat)
+        turn = self._turns.setdefault(channel, asyncio.Lock())
+        run = ChannelRun(
+            channel, sender, tenants=tenants, turn=turn, pool=self._pool, book=self._book, heartbeat=self._heartbeat
+        )
         self._runs[key] = run
         run.hold()
         self._tasks[key] = run.start()

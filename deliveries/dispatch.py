@@ -118,15 +118,21 @@ class Dispatcher:
         seen: dict[str, int] = {}
         for second in itertools.count():
             loop_watch.moved()
-            for channel in self.runs.channels():
+            for channel in sorted({*self.runs.channels(), *self._watches} - {""}):
                 if channel not in self._watches:
                     self._watches[channel] = self.heartbeat.watch(f"{channel} rows in hand")
                 seen[channel] = _show_progress(self._watches[channel], self.runs.of(channel), seen.get(channel, -1))
             if second % PROVIDERS_EVERY_SECONDS == 0:
-                await self.runs.refresh()
+                await self._refresh()
             if second % LOOK_EVERY_SECONDS == 0:
                 self._looks = [asyncio.create_task(run.look()) for run in self.runs if not run.is_looking()]
             await asyncio.sleep(1.0)
+
+    async def _refresh(self) -> None:
+        """Follow the providers' table, but not while suspects run: they hold every run still and go through them one by one."""
+        if not self._exclusive.locked():
+            async with self._exclusive:
+                await self.runs.refresh()
 
     async def _run_suspects(self) -> int:
         """Hold every channel still, run the suspects with nobody beside them, and let the channels go on."""

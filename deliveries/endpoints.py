@@ -17,6 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from deliveries.models import Tenant, WebhookEndpoint
@@ -113,16 +114,20 @@ def endpoint_disable(*, endpoint: WebhookEndpoint, why: str) -> bool:
 
 
 def endpoints_disable_failing(*, days: float) -> int:
-    """Disable every endpoint that took nothing for so many days, and return how many. Safe to repeat and to run many times at once."""
-    since = timezone.now() - timedelta(days=days)
-    failing = WebhookEndpoint.objects.filter(disabled_at=None, failing_since__lt=since)
+    """Disable every endpoint that took nothing for so many days, and return how many. Safe to repeat and to run many times at once.
+
+    Between its first and its last failure, so that one bad moment before a quiet week costs nothing.
+    """
+    failing = WebhookEndpoint.objects.filter(
+        disabled_at=None, failing_since__isnull=False, failed_at__gt=F("failing_since") + timedelta(days=days)
+    )
     return failing.update(disabled_at=timezone.now(), disabled_why=f"It took nothing for {days:g} days.")
 
 
 def endpoint_enable(*, endpoint: WebhookEndpoint) -> bool:
     """Send there again, with its past failures forgotten. False when it was enabled."""
     disabled = WebhookEndpoint.objects.filter(pk=endpoint.pk, disabled_at__isnull=False)
-    return bool(disabled.update(disabled_at=None, disabled_why="", failing_since=None))
+    return bool(disabled.update(disabled_at=None, disabled_why="", failing_since=None, failed_at=None))
 
 
 def _new_secret() -> str:

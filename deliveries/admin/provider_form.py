@@ -97,6 +97,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # the plain clas
         if tenant is not None and "name" in values and self._is_taken(tenant, values["name"]):
             channel = words.channel(self.kind.channel)
             self.add_error("name", f"There is a provider of this name for {channel} already. Enter another name.")
+        self._ask_for_secrets_again()
         if not self.errors:
             self._try_out({**self._options(), **self._secrets()})
         return values
@@ -110,6 +111,19 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # the plain clas
         secrets = self._secrets()
         if secrets != self.stored:
             self.instance.sealed_credentials = seal(secrets) if secrets else b""
+
+    def _ask_for_secrets_again(self) -> None:
+        """Let no stored secret go to an address that it was not entered for: who may change the one need not know the other."""
+        before = self.instance.options
+        moved = any(
+            (self.cleaned_data.get(OPTION + option.name) or option.default)
+            != (before.get(option.name) or option.default)
+            for option in self.kind.options
+            if option.is_address
+        )
+        for name in self.stored if moved else ():
+            if not self.cleaned_data.get(OPTION + name) and not self.cleaned_data.get(FORGET + name):
+                self.add_error(OPTION + name, "Enter it again, since the address changes.")
 
     def _above_zero(self, name: str) -> float | None:
         value: float | None = self.cleaned_data[name]

@@ -69,6 +69,7 @@ class Migration(migrations.Migration):
                 ('url', models.URLField(help_text='Public, and https unless the settings allow private addresses.', max_length=2000)),
                 ('sealed_secrets', models.BinaryField(default=b'')),
                 ('failing_since', models.DateTimeField(blank=True, editable=False, help_text='Since when nothing was taken. Empty: the last one was.', null=True)),
+                ('failed_at', models.DateTimeField(blank=True, editable=False, help_text='When it last took nothing.', null=True)),
                 ('disabled_at', models.DateTimeField(blank=True, null=True)),
                 ('disabled_why', models.CharField(blank=True, default='', max_length=300)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

@@ -52,6 +52,7 @@ class WebhookEndpoint(models.Model):
     failing_since = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Since when nothing was taken. Empty: the last one was."
     )
+    failed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it last took nothing.")
     disabled_at = models.DateTimeField(null=True, blank=True)
     disabled_why = models.CharField(max_length=300, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)

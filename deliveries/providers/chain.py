@@ -15,7 +15,7 @@ import structlog
 
 from deliveries.channels import Channel
 from deliveries.providers.breaker import Breaker, State, Verdict
-from deliveries.providers.shared import Shared
+from deliveries.providers.shared import Shared, bucket_size
 from deliveries.senders.base import Message, Receipt, Sender, SendError
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.1
 class Link:
     """One provider of the chain.
 
-    `credit`: messages that its rate allows and that nobody took on yet. `expected`: those that were taken on and are not sent yet.
+    `credit`: messages that its rate allows and that nobody took on yet, never more than its bucket holds.
     """
 
     id: int
@@ -37,7 +37,6 @@ class Link:
     rate_per_second: float | None
     deadline_seconds: float
     credit: int = 0
-    expected: int = 0
     room: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +52,7 @@ class Chain(Sender):
         self.capacity = max((link.sender.capacity for link in links), default=1)
         self._shared = shared
         self._wait_seconds = wait_seconds
+        self._admitting: Link | None = None
         self._announcing: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -83,50 +83,56 @@ class Chain(Sender):
                         link.breaker.reserve_probe()
                     probes += link.breaker.is_probing
                     continue
+            self._admitting = link
             if link.rate_per_second is None:
                 return wanted
             if (missing := wanted - link.credit) > 0:
                 link.credit += await self._shared.take(link.id, missing, rate_per_second=link.rate_per_second)
             granted = min(wanted, link.credit)
             link.credit -= granted
-            link.expected += granted
             return granted
         return min(wanted, probes)
 
     def unused(self, count: int) -> None:
-        for link in self.links:
-            back = min(count, link.expected)
-            link.expected -= back
-            link.credit += back
-            count -= back
+        link = self._admitting
+        if link is not None and link.rate_per_second is not None:
+            link.credit = min(link.credit + count, int(bucket_size(link.rate_per_second)))
+
+    def is_resting(self) -> bool:
+        now = time.time()
+        states = [(link.breaker.state(now), link.breaker.is_probing) for link in self.links]
+        return not any(state is State.CLOSED or (state is State.HALF_OPEN and probing) for state, probing in states)
 
     async def send(self, message: Message) -> Receipt:
         try:
             async with asyncio.timeout(self._wait_seconds):
                 link = await self._pick(avoid=message.refused_by)
+                await link.room.acquire()
         except TimeoutError:
             raise SendError(
                 "no_provider_free", f"No provider could take it within {self._wait_seconds:g} s; it was not handed over"
             ) from None
         try:
-            async with link.room, asyncio.timeout(link.deadline_seconds):
+            async with asyncio.timeout(link.deadline_seconds):
                 receipt = await link.sender.send(message)
         except TimeoutError:
-            raise self._learn(link, _too_late(link)) from None
+            raise self._learn(link, _too_late(link), message) from None
         except SendError as error:
-            raise self._learn(link, error) from error.__cause__
+            raise self._learn(link, error, message) from error.__cause__
+        finally:
+            link.room.release()
         if (verdict := link.breaker.succeeded(time.time())) is not None:
             self._announce(link, verdict)
         return replace(receipt, provider=link.name)
 
     async def _pick(self, *, avoid: str) -> Link:
-        """Return the provider for one message; wait while none may be used, which only comes up between a claim and a send."""
+        """Return the provider for one message; wait while none may be used, which only comes up between a claim and a send.
+
+        What was taken on counts against the rate of the provider that it was taken on for; another one's rate is asked here.
+        """
         while True:
             for link in self._usable(avoid):
-                if link.rate_per_second is None:
-                    return link
-                if link.expected > 0:
-                    link.expected -= 1
+                if link.rate_per_second is None or link is self._admitting:
                     return link
                 if await self._shared.take(link.id, 1, rate_per_second=link.rate_per_second):
                     return link
@@ -143,21 +149,23 @@ class Chain(Sender):
                 case State.HALF_OPEN if link.breaker.take_probe():
                     yield link
 
-    def _learn(self, link: Link, error: SendError) -> SendError:
-        """Tell the breaker how a send ended and return the error as the caller is to see it."""
+    def _learn(self, link: Link, error: SendError, message: Message) -> SendError:
+        """Tell the breaker how a send ended and return the error as the caller is to see it.
+
+        A refusal of one message says nothing of the provider, which may not even have been asked: the next message probes in its place.
+        """
         error.provider = link.name
-        if error.permanent and not error.account:
-            verdict = link.breaker.succeeded(time.time())
-        else:
-            verdict = link.breaker.failed(time.time(), rest_seconds=error.retry_after_seconds)
-        if verdict is not None:
-            self._announce(link, verdict)
+        now = time.time()
         is_refusal = error.account or not error.permanent
-        others = (other for other in self.links if other is not link)
+        if is_refusal:
+            verdict = link.breaker.failed(now, rest_seconds=error.retry_after_seconds)
+            if verdict is not None:
+                self._announce(link, verdict)
+        elif link.breaker.state(now) is State.HALF_OPEN:
+            link.breaker.reserve_probe()
+        others = (other for other in self.links if other is not link and other.name != message.refused_by)
         error.elsewhere = (
-            is_refusal
-            and not error.ambiguous
-            and any(other.breaker.state(time.time()) is State.CLOSED for other in others)
+            is_refusal and not error.ambiguous and any(other.breaker.state(now) is State.CLOSED for other in others)
         )
         return error
 

@@ -54,6 +54,7 @@ class Option:
     default: Any = ""
     is_required: bool = False
     is_secret: bool = False
+    is_address: bool = False
     choices: tuple[str, ...] = ()
     is_multiline: bool = False
 
@@ -93,7 +94,7 @@ SMTP = Kind(
     "SMTP server",
     Channel.EMAIL,
     (
-        Option("host", "Server", "Host name or address of the mail server.", is_required=True),
+        Option("host", "Server", "Host name or address of the mail server.", is_required=True, is_address=True),
         Option("port", "Port", type=int, default=587),
         Option("security", "Security", default="starttls", choices=("starttls", "tls", "none")),
         Option("username", "User name", "Empty: no login."),
@@ -224,7 +225,7 @@ TWILIO = Kind(
             is_secret=True,
         ),
         Option("default_region", "Region of numbers without +", "Two letters, such as DE. Empty: they are refused."),
-        Option("base_url", "API address", default=TWILIO_URL),
+        Option("base_url", "API address", default=TWILIO_URL, is_address=True),
     ),
     _twilio,
 )
@@ -233,7 +234,14 @@ HTTP_SMS = Kind(
     "Another SMS provider over HTTP",
     Channel.SMS,
     (
-        Option("description", "Description", "JSON: docs/providers.md shows its form.", type=dict, is_required=True),
+        Option(
+            "description",
+            "Description",
+            "JSON: docs/providers.md shows its form.",
+            type=dict,
+            is_required=True,
+            is_address=True,
+        ),
         Option("key", "Key", "Stands where the description says {secret.key}.", is_secret=True),
         Option("key_2", "Second key", "Stands where it says {secret.key_2}.", is_secret=True),
         Option(
@@ -252,12 +260,12 @@ PUSH = Kind(
         Option(
             "fcm_service_account", "FCM service account", "The JSON file's content.", is_secret=True, is_multiline=True
         ),
-        Option("fcm_base_url", "FCM address", default=FCM_URL),
+        Option("fcm_base_url", "FCM address", default=FCM_URL, is_address=True),
         Option("apns_key", "APNs key", "The .p8 file's content.", is_secret=True, is_multiline=True),
         Option("apns_key_id", "APNs key id"),
         Option("apns_team_id", "APNs team id"),
         Option("apns_topic", "APNs topic", "The app's bundle id."),
-        Option("apns_base_url", "APNs address", default=APNS_URL),
+        Option("apns_base_url", "APNs address", default=APNS_URL, is_address=True),
         Option("vapid_key", "VAPID key", "The private key, for Web Push.", is_secret=True, is_multiline=True),
         Option("vapid_contact", "VAPID contact", "mailto: or https: address that push services may write to."),
     ),

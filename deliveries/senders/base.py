@@ -143,6 +143,10 @@ class Sender:
     def unused(self, count: int) -> None:
         """Learn that `count` of the messages that were admitted did not come."""
 
+    def is_resting(self) -> bool:
+        """Say whether nothing may be sent now, so that what is in hand and not started goes back with nothing counted against it."""
+        return False
+
     async def send(self, message: Message) -> Receipt:
         """Hand one message to the provider. Raises: SendError."""
         raise NotImplementedError

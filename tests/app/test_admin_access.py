@@ -106,7 +106,7 @@ def test_an_action_refuses_get(admin_client: Client, name: str) -> None:
     assert admin_client.get(reverse(f"admin:{name}")).status_code == 405
 
 
-@pytest.mark.parametrize("name", ROW_ACTIONS)
+@pytest.mark.parametrize("name", [name for name in ROW_ACTIONS if not name.endswith("_preview")])
 def test_an_action_on_a_row_refuses_get(admin_client: Client, name: str) -> None:
     assert admin_client.get(reverse(f"admin:{name}", args=[1])).status_code == 405
 

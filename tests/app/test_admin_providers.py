@@ -318,14 +318,26 @@ def test_an_empty_field_keeps_the_secret_and_the_very_bytes(admin_client: Client
     page = text_of(admin_client, page_of(provider))
     assert "Stored, and not shown." in page
 
-    admin_client.post(page_of(provider), {**COLUMNS, **SMTP, "option_password": "", "option_host": "new.example.com"})
+    admin_client.post(page_of(provider), {**COLUMNS, **SMTP, "option_password": "", "option_port": "2525"})
 
     provider.refresh_from_db()
     assert bytes(provider.sealed_credentials) == before
-    assert provider.options["host"] == "new.example.com"
+    assert provider.options["port"] == 2525
     entry = LogEntry.objects.get()
-    assert "Server" in entry.get_change_message()
+    assert "Port" in entry.get_change_message()
     assert "Password" not in entry.get_change_message()
+
+
+def test_a_stored_secret_goes_to_no_other_address(admin_client: Client, provider: Provider) -> None:
+    moved = {**COLUMNS, **SMTP, "option_password": "", "option_host": "elsewhere.example.com"}
+    answer = admin_client.post(page_of(provider), moved)
+    assert "Enter it again, since the address changes." in answer.content.decode()
+    provider.refresh_from_db()
+    assert provider.options["host"] == SMTP["option_host"]
+
+    admin_client.post(page_of(provider), {**moved, "option_password": "entered again"})
+    provider.refresh_from_db()
+    assert provider.options["host"] == "elsewhere.example.com"
 
 
 def test_a_secret_is_replaced_and_the_log_names_only_the_field(admin_client: Client, provider: Provider) -> None:

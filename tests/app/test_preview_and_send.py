@@ -7,6 +7,7 @@ import re
 import pytest
 
 from deliveries import rendering
+from deliveries.addresses import NOWHERE
 from deliveries.admin.delivery_page import preview
 from deliveries.compose import compose
 from deliveries.lifecycle import ClaimedRow, Person
@@ -39,7 +40,7 @@ def default_tenant() -> Tenant:
 def what_goes_out(row: ClaimedRow, person: Person) -> Content:
     book = TemplateBook()
     on_connection(lambda connection: book.load(connection, {(row.tenant_id, row.template_code)}))
-    message, _ = compose(row, person, book)
+    message, _ = compose(row, person, book, NOWHERE)
     return message.content
 
 

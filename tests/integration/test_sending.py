@@ -338,5 +338,5 @@ def test_a_task_that_fails_goes_on_with_the_next_rows(monkeypatch: pytest.Monkey
         wait_until(
             lambda: dispatcher.look("ws") or Delivery.objects.get(id=later).status == "SENT", "the next row is sent"
         )
-        assert dispatcher.runs["ws"].rows_in_hand() == 0
+        assert dispatcher.runs.of("ws")[0].rows_in_hand() == 0
     assert Delivery.objects.get(id=lost).status == "SENDING"
