@@ -52,7 +52,9 @@ class Chain(Sender):
         self.capacity = max((link.sender.capacity for link in links), default=1)
         self._shared = shared
         self._wait_seconds = wait_seconds
+        # For whom messages were taken on last, and whom its unused tokens go back to: nobody where a probe was admitted.
         self._admitting: Link | None = None
+        self._owes: Link | None = None
         self._announcing: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -72,6 +74,7 @@ class Chain(Sender):
         """Return how many of `wanted` more messages may be taken on now: none while every provider rests, no more than the rate allows."""
         now = time.time()
         probes = 0
+        self._owes = None
         for link in self.links:
             match link.breaker.state(now):
                 case State.OPEN:
@@ -86,15 +89,16 @@ class Chain(Sender):
             self._admitting = link
             if link.rate_per_second is None:
                 return wanted
-            if (missing := wanted - link.credit) > 0:
-                link.credit += await self._shared.take(link.id, missing, rate_per_second=link.rate_per_second)
+            self._owes = link
+            if not link.credit:  # what an idle process was granted once is enough: others send meanwhile
+                link.credit = await self._shared.take(link.id, wanted, rate_per_second=link.rate_per_second)
             granted = min(wanted, link.credit)
             link.credit -= granted
             return granted
         return min(wanted, probes)
 
     def unused(self, count: int) -> None:
-        link = self._admitting
+        link = self._owes
         if link is not None and link.rate_per_second is not None:
             link.credit = min(link.credit + count, int(bucket_size(link.rate_per_second)))
 
@@ -104,14 +108,7 @@ class Chain(Sender):
         return not any(state is State.CLOSED or (state is State.HALF_OPEN and probing) for state, probing in states)
 
     async def send(self, message: Message) -> Receipt:
-        try:
-            async with asyncio.timeout(self._wait_seconds):
-                link = await self._pick(avoid=message.refused_by)
-                await link.room.acquire()
-        except TimeoutError:
-            raise SendError(
-                "no_provider_free", f"No provider could take it within {self._wait_seconds:g} s; it was not handed over"
-            ) from None
+        link = await self._place(message)
         try:
             async with asyncio.timeout(link.deadline_seconds):
                 receipt = await link.sender.send(message)
@@ -125,6 +122,21 @@ class Chain(Sender):
             self._announce(link, verdict)
         return replace(receipt, provider=link.name)
 
+    async def _place(self, message: Message) -> Link:
+        """Return the provider for one message, with room for it. Raises: SendError `no_provider_free`, also when the caller cuts the
+        wait, since only here it is known that nobody has the message."""
+        link: Link | None = None
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                link = await self._pick(avoid=message.refused_by)
+                await link.room.acquire()
+                return link
+        except (TimeoutError, asyncio.CancelledError):
+            if link is not None:
+                _put_back(link)
+            waited = f"No provider could take it within {self._wait_seconds:g} s; it was not handed over"
+            raise SendError("no_provider_free", waited) from None
+
     async def _pick(self, *, avoid: str) -> Link:
         """Return the provider for one message; wait while none may be used, which only comes up between a claim and a send.
 
@@ -136,6 +148,7 @@ class Chain(Sender):
                     return link
                 if await self._shared.take(link.id, 1, rate_per_second=link.rate_per_second):
                     return link
+                _put_back(link)
                 break
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -161,8 +174,8 @@ class Chain(Sender):
             verdict = link.breaker.failed(now, rest_seconds=error.retry_after_seconds)
             if verdict is not None:
                 self._announce(link, verdict)
-        elif link.breaker.state(now) is State.HALF_OPEN:
-            link.breaker.reserve_probe()
+        else:
+            _put_back(link)
         others = (other for other in self.links if other is not link and other.name != message.refused_by)
         error.elsewhere = (
             is_refusal and not error.ambiguous and any(other.breaker.state(now) is State.CLOSED for other in others)
@@ -179,6 +192,12 @@ class Chain(Sender):
         task = asyncio.create_task(self._shared.announce(link.id, verdict))
         self._announcing.add(task)
         task.add_done_callback(self._announcing.discard)
+
+
+def _put_back(link: Link) -> None:
+    """Leave a probe that showed nothing to the next message."""
+    if link.breaker.state(time.time()) is State.HALF_OPEN:
+        link.breaker.reserve_probe()
 
 
 def _too_late(link: Link) -> SendError:

@@ -11,8 +11,9 @@ from uuid import uuid4
 import pytest
 
 from deliveries.channels import Channel
-from deliveries.providers.breaker import FAILURES_TO_OPEN, Breaker, Forced, State, Verdict
+from deliveries.providers.breaker import CLEAR, FAILURES_TO_OPEN, Breaker, Forced, State, Verdict
 from deliveries.providers.chain import Chain, Link
+from deliveries.providers.shared import BURST_SECONDS, bucket_size
 from deliveries.senders.base import Content, Message, Receipt, Sender, SendError
 
 
@@ -24,7 +25,7 @@ class Alone:
         self.announced: list[tuple[int, Verdict]] = []
 
     async def take(self, provider: int, wanted: int, *, rate_per_second: float) -> int:
-        granted = min(wanted, self.tokens)
+        granted = min(wanted, self.tokens, int(bucket_size(rate_per_second)))
         self.tokens -= granted
         return granted
 
@@ -138,6 +139,36 @@ async def test_a_refused_message_leaves_the_probe_to_the_next() -> None:
     assert only.links[0].breaker.state(time.time()) is State.CLOSED
 
 
+async def test_while_nothing_comes_no_tokens_are_taken_from_others() -> None:
+    shared = Alone(tokens=10)
+    only = chain(Far(), shared=shared, rate=1.0)
+    for _ in range(20):
+        only.unused(await only.admit(80))
+    assert shared.tokens == 9
+
+
+async def test_a_probe_that_was_not_needed_is_no_token() -> None:
+    only = chain(Far(), shared=Alone(tokens=0), rate=1.0)
+    assert await only.admit(1) == 0
+    only.links[0].breaker.adopt(Verdict(1, time.time() - 1))
+    only.unused(await only.admit(1))
+    only.links[0].breaker.adopt(CLEAR)
+    assert await only.admit(1) == 0
+
+
+async def test_a_message_that_is_cut_while_it_waits_was_not_handed_over() -> None:
+    only = chain(far := Far())
+    only._wait_seconds = 60
+    only.links[0].breaker.adopt(Verdict(1, time.time() + 60))
+    waiting = asyncio.create_task(only.send(message()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(SendError) as refused:
+        await waiting
+    assert (refused.value.code, refused.value.ambiguous) == ("no_provider_free", False)
+    assert far.got == []
+
+
 async def test_failures_open_the_breaker_for_everybody_and_the_next_takes_over() -> None:
     a, b, shared = Far(DOWN), Far(), Alone()
     both = chain(a, b, shared=shared)
@@ -180,12 +211,14 @@ async def test_nothing_is_taken_on_while_all_rest_and_one_probe_when_a_rest_is_o
 
 async def test_no_more_is_taken_on_than_the_rate_allows_and_what_did_not_come_is_not_hoarded() -> None:
     shared = Alone(tokens=7)
-    only = chain(Far(), shared=shared, rate=5.0)
+    only = chain(Far(), shared=shared, rate=7 / BURST_SECONDS)
     assert await only.admit(100) == 7
     assert await only.admit(100) == 0
     await only.send(message())
     only.unused(4)
-    assert await only.admit(100) == 1  # no more than a bucket of five a second holds, however long nothing came
+    assert await only.admit(100) == 4
+    only.unused(100)
+    assert await only.admit(100) == 7
 
 
 async def test_what_no_provider_may_take_is_refused_unsent_and_unambiguously() -> None:
