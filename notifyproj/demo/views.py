@@ -117,7 +117,8 @@ def log_in(request: HttpRequest) -> HttpResponse:
     if request.POST.get("as") not in STAFF:
         raise Http404("There is no such member of staff in the demo.")
     user = get_object_or_404(get_user_model(), username=request.POST["as"])
-    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    if request.user != user:  # a second login would end the session that other open tabs are asking with
+        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     page = request.POST.get("next", "")
     is_ours = url_has_allowed_host_and_scheme(page, allowed_hosts=None)
     return HttpResponseRedirect(page if is_ours and page else reverse("admin:index"))

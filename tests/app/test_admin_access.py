@@ -200,3 +200,15 @@ def test_holding_needs_more_than_seeing_lanes(staff_with: Callable[..., Client])
 
     assert not Lane.objects.filter(paused_at__isnull=False).exists()
     assert Delivery.objects.count() == 0
+
+
+def test_a_tab_that_asks_with_an_ended_session_does_not_end_the_new_one(staff_with: Callable[..., Client]) -> None:
+    client = staff_with("view_delivery")
+    client.session.delete()  # as a new login or a new password does
+    answer = client.get(reverse("admin:deliveries_live"))
+    assert (answer.status_code, dict(answer.cookies)) == (403, {})
+
+
+def test_signing_out_deletes_the_cookie(staff_with: Callable[..., Client]) -> None:
+    answer = staff_with("view_delivery").post(reverse("admin:logout"))
+    assert answer.cookies["sessionid"].value == ""
