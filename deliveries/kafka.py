@@ -4,21 +4,27 @@ with them belongs to `outbox.py`, `dead_letters.py` and the commands."""
 from __future__ import annotations
 
 import socket
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.conf import settings
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.net.compat import KafkaNetClient
+
+T = TypeVar("T")
 
 MAX_POLL_INTERVAL_MS = 300_000
 FETCH_MAX_WAIT_MS = 100
 
 
-def consumer(*, group: str, max_poll_records: int) -> KafkaConsumer:
-    """Return a consumer of raw bytes that never commits by itself and keeps what it has through a rebalance (cooperative sticky)."""
+def consumer(*, group: str, max_poll_records: int, **options: Any) -> KafkaConsumer:
+    """Return a consumer of raw bytes that never commits by itself and keeps what it has through a rebalance (cooperative sticky).
+    `options` add to what is set here."""
     session_ms = settings.KAFKA_SESSION_TIMEOUT_SECONDS * 1000
-    made = KafkaConsumer(
-        **_connection(),
+    made = _started(
+        KafkaConsumer,
+        **options,
         group_id=group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
@@ -51,18 +57,35 @@ def _finish_joins(consumer: KafkaConsumer) -> None:
 
 def producer(**options: Any) -> KafkaProducer:
     """Return a producer whose every record is acknowledged by all replicas. `options` override."""
-    return KafkaProducer(**{**_connection(), "acks": "all", "retries": 5, **options})
+    return _started(KafkaProducer, **{"acks": "all", "retries": 5, **options})
 
 
 def admin(**options: Any) -> KafkaAdminClient:
     """Return an admin client. `options` override."""
-    return KafkaAdminClient(**{**_connection(), **options})
+    return _started(KafkaAdminClient, **options)
 
 
 def unreachable(error: object) -> str:
     """Say in one line which Kafka could not be reached and what to do."""
     servers = ",".join(settings.KAFKA_BOOTSTRAP_SERVERS)
     return f"Kafka at {servers} cannot be reached ({error}). Set KAFKA_BOOTSTRAP_SERVERS to your brokers, as host:port,host:port."
+
+
+def _started(kind: Callable[..., T], **options: Any) -> T:
+    """Return a client that has reached a broker. kafka-python starts a thread before it knows whether anybody answers, and leaves it
+    running, sockets and all, when nobody does: whoever tries again and again would gather them."""
+    clients: list[KafkaNetClient] = []
+
+    def client(**given: Any) -> KafkaNetClient:
+        clients.append(KafkaNetClient(**given))
+        return clients[0]
+
+    try:
+        return kind(**{**_connection(), "kafka_client": client, **options})
+    except BaseException:
+        for left in clients:
+            left.close()
+        raise
 
 
 def _connection() -> dict[str, Any]:

@@ -11,8 +11,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -21,9 +21,10 @@ from uuid import UUID
 import jwt
 from asgiref.sync import sync_to_async
 from django.db import connections
+from pytest_django.plugin import DjangoDbBlocker
 from websockets.asyncio.client import ClientConnection, connect
 
-from deliveries.models import Delivery, Tenant
+from deliveries.models import Delivery, Tenant, WorkerHeartbeat
 from deliveries.realtime.protocol import Item
 from deliveries.senders.base import Content, Message
 from deliveries.senders.ws import InboxSender
@@ -94,6 +95,17 @@ class WebServer(Server):
         async with asyncio.timeout(WAIT_SECONDS):
             while self.log.count("listening for live pushes") < times:
                 await asyncio.sleep(0.05)
+
+
+@contextmanager
+def shared_web_server(folder: Path, database: DjangoDbBlocker) -> Iterator[WebServer]:
+    """Run a server for all tests of a module, and take along what it wrote of itself: no test's end does that for it."""
+    with WebServer(folder, environment()) as server:
+        pid = server.pid
+        yield server
+    with database.unblock():
+        WorkerHeartbeat.objects.filter(pid=pid).delete()
+        connections.close_all()
 
 
 def token(tenant: Tenant, user_id: UUID, **claims: object) -> str:

@@ -13,13 +13,25 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
+from pytest_django.plugin import DjangoDbBlocker
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from deliveries.models import Delivery, Tenant
 from deliveries.realtime.publish import publish_items
 from deliveries.senders.ws import InboxSender
 from tests.factories import TenantFactory
-from tests.realtime import WebServer, again, environment, frames_of, in_thread, inbox_row, message, open_socket, token
+from tests.realtime import (
+    WebServer,
+    again,
+    environment,
+    frames_of,
+    in_thread,
+    inbox_row,
+    message,
+    open_socket,
+    shared_web_server,
+    token,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,9 +41,11 @@ a_tenant = in_thread(TenantFactory)
 
 
 @pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[WebServer]:
+def web(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[WebServer]:
     """One server for all tests here that need no settings of their own: each has its own tenant and people."""
-    with WebServer(tmp_path_factory.mktemp("web"), environment()) as server:
+    with shared_web_server(tmp_path_factory.mktemp("web"), django_db_blocker) as server:
         yield server
 
 

@@ -8,12 +8,23 @@ from uuid import UUID, uuid4
 
 import pytest
 from playwright.async_api import Page, async_playwright, expect
+from pytest_django.plugin import DjangoDbBlocker
 
 from deliveries.models import Tenant
 from deliveries.realtime.publish import publish_items
 from notifyproj.embedded.process import HOST
 from tests.factories import TenantFactory
-from tests.realtime import WebServer, again, environment, frames_of, in_thread, inbox_row, open_socket, token
+from tests.realtime import (
+    WebServer,
+    again,
+    environment,
+    frames_of,
+    in_thread,
+    inbox_row,
+    open_socket,
+    shared_web_server,
+    token,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
@@ -25,8 +36,10 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[WebServer]:
-    with WebServer(tmp_path_factory.mktemp("web"), environment()) as server:
+def web(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[WebServer]:
+    with shared_web_server(tmp_path_factory.mktemp("web"), django_db_blocker) as server:
         yield server
 
 
