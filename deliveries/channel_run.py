@@ -16,28 +16,23 @@ from uuid import UUID
 import psycopg
 import structlog
 from django.conf import settings
-from psycopg_pool import PoolTimeout
 
 from deliveries import addresses, lifecycle, outcomes
-from deliveries.addresses import LEARNED, Address, Told
-from deliveries.channels import Priority, Status
-from deliveries.compose import compose
-from deliveries.database import AsyncPool
-from deliveries.lifecycle import ClaimedRow, Outcome, Person, Tenants
-from deliveries.outcomes import Tried
+from deliveries.addresses import LEARNED, Address
+from deliveries.channels import Priority
+from deliveries.database import AsyncPool, until_done
+from deliveries.lifecycle import ClaimedRow, Person, Tenants
 from deliveries.policies import policy_for
-from deliveries.rendering import RenderError, TemplateBook
+from deliveries.recording import Finished, Recording
+from deliveries.rendering import TemplateBook
 from deliveries.row_queues import RowQueues
-from deliveries.senders.base import Message, Receipt, Sender, SendError
+from deliveries.senders.base import Sender
+from deliveries.tries import try_row
 from deliveries.workers.heartbeat import Heartbeat
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-# InternalError: the database became read-only in a failover, or ended a session that was silent for too long.
-AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, PoolTimeout, TimeoutError)
-
-DATABASE_TIMEOUT_SECONDS = 15.0
 LOOKAHEAD_SECONDS = 1.0
 LAST_WORDS_SECONDS = 1.5
 TASK_PAUSE_SECONDS = 0.5
@@ -46,7 +41,6 @@ START_PAUSE_SECONDS = 0.005
 # What a fast far end takes in this time is started ahead, so that it never waits for the commit of a start.
 START_AHEAD_SECONDS = 0.1
 ASK_AGAIN_SECONDS = 0.25
-TEST_RECEIPT = Receipt(provider="test key")
 
 
 @dataclass(slots=True)
@@ -55,16 +49,6 @@ class Sending:
 
     task: asyncio.Task[None]
     began: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A row whose outcome waits to be recorded. `message` is set when a provider took it, `told` when one said something."""
-
-    row: ClaimedRow
-    outcome: Outcome
-    message: Message | None
-    told: Told | None
 
 
 class ChannelRun:
@@ -86,21 +70,17 @@ class ChannelRun:
         self.tenants = tenants
         self._turn = turn
         self.held = False
-        self.progress = 0
         self._pool = pool
         self._book = book
-        self._heartbeat = heartbeat
         self._policy = policy_for(channel)
         self._waiting = RowQueues()
         self._starting = 0
         self._sender_room = asyncio.Semaphore(sender.capacity)
         self._sending: dict[int, Sending] = {}
         self._sending_ordinary = 0
-        self._finished: list[Finished] = []
-        self._recording = 0
-        self._rows_per_second = 0.0
-        self._recorded_at = time.monotonic()
+        self._records = Recording(channel, sender, pool=pool, heartbeat=heartbeat)
         self._more = False
+        self._asking: asyncio.TimerHandle | None = None
         self._claiming = asyncio.Lock()
         self._hungry = asyncio.Event()
         self._startable = asyncio.Event()
@@ -114,9 +94,14 @@ class ChannelRun:
         tasks = (self._claimer, self._starter, self._recorder, self._timekeeper)
         return [asyncio.create_task(self._keep_up(task)) for task in tasks]
 
+    @property
+    def progress(self) -> int:
+        """How many rows this run has recorded."""
+        return self._records.progress
+
     def rows_in_hand(self) -> int:
         """Return how many leased rows this process holds, started or not, that are not yet recorded."""
-        return len(self._waiting) + self._starting + len(self._sending) + len(self._finished) + self._recording
+        return len(self._waiting) + self._starting + len(self._sending) + len(self._records)
 
     def is_looking(self) -> bool:
         """Say whether a claim is under way already, so that another would only queue behind it."""
@@ -133,20 +118,9 @@ class ChannelRun:
             if limit <= 0:
                 self._ask_again()
                 return False
-            claim = lifecycle.claim
-            async with (
-                self._turn
-            ):  # claims of one channel wait for each other anyway, and would do so on a connection each
-                rows = await self._with_connection(
-                    lambda connection: claim(
-                        connection,
-                        channel=self.channel,
-                        limit=limit,
-                        lease_seconds=settings.LEASE_SECONDS,
-                        lowest_priority=lowest_priority,
-                        tenants=self.tenants,
-                    )
-                )
+            # Claims of one channel wait for each other anyway, and would do so on a connection each.
+            async with self._turn:
+                rows = await self._claim(limit, lowest_priority)
             self.sender.unused(limit - len(rows))
             # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search.
             self._more = bool(rows)
@@ -158,7 +132,7 @@ class ChannelRun:
         """Claim and send suspects of this channel now, though it is held, and return how many once their outcomes are recorded."""
         if self.sender.is_resting():
             return 0
-        rows = await self._with_connection(
+        rows = await self._do(
             lambda connection: lifecycle.claim_suspects(
                 connection,
                 channels=[self.channel],
@@ -185,7 +159,7 @@ class ChannelRun:
 
     async def settled(self) -> None:
         """Wait until nothing is being started, sent or recorded."""
-        while self._starting or self._sending or self._finished or self._recording:
+        while self._starting or self._sending or self._records:
             self._quiet.clear()
             await self._quiet.wait()
 
@@ -226,7 +200,8 @@ class ChannelRun:
     def _room(self) -> tuple[int, int]:
         """Return how many rows to claim and the lowest priority to claim. A share of the room is kept for high priority."""
         ahead = max(
-            2 * self.sender.capacity, min(4 * settings.CLAIM_BATCH_SIZE, int(self._rows_per_second * LOOKAHEAD_SECONDS))
+            2 * self.sender.capacity,
+            min(4 * settings.CLAIM_BATCH_SIZE, int(self._records.rows_per_second * LOOKAHEAD_SECONDS)),
         )
         room = min(settings.CLAIM_BATCH_SIZE, ahead - self.rows_in_hand())
         ordinary = min(room, int(ahead * (1 - settings.HIGH_PRIORITY_SHARE)) - self.rows_in_hand())
@@ -242,12 +217,26 @@ class ChannelRun:
             ):
                 await self.look()
 
+    async def _claim(self, limit: int, lowest_priority: int) -> list[ClaimedRow]:
+        return await self._do(
+            lambda connection: lifecycle.claim(
+                connection,
+                channel=self.channel,
+                limit=limit,
+                lease_seconds=settings.LEASE_SECONDS,
+                lowest_priority=lowest_priority,
+                tenants=self.tenants,
+            )
+        )
+
     def _ask_again(self) -> None:
         """Let the claimer look again in a moment: the sender takes nothing more now, by its rate or because its provider rests."""
         self._more = False
-        asyncio.get_running_loop().call_later(ASK_AGAIN_SECONDS, self._wake)
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().call_later(ASK_AGAIN_SECONDS, self._wake)
 
     def _wake(self) -> None:
+        self._asking = None
         self._more = True
         self._hungry.set()
 
@@ -267,7 +256,7 @@ class ChannelRun:
 
     async def _give_back(self, rows: list[ClaimedRow]) -> None:
         """Return rows that were not started, with nothing counted against them."""
-        await self._with_connection(lambda connection: lifecycle.give_back(connection, rows=rows))
+        await self._do(lambda connection: lifecycle.give_back(connection, rows=rows))
 
     def _next_batch(self) -> list[ClaimedRow]:
         """Take the rows that a slot is free for; a share of the slots is kept for high priority."""
@@ -279,7 +268,7 @@ class ChannelRun:
 
     def _slots(self) -> int:
         """Return how many rows may be started at once: those the sender takes, and what it gets through in START_AHEAD_SECONDS."""
-        ahead = int(min(settings.CLAIM_BATCH_SIZE, self._rows_per_second * START_AHEAD_SECONDS))
+        ahead = int(min(settings.CLAIM_BATCH_SIZE, self._records.rows_per_second * START_AHEAD_SECONDS))
         return max(self.sender.capacity, ahead)
 
     async def _start(self, rows: list[ClaimedRow]) -> None:
@@ -287,7 +276,7 @@ class ChannelRun:
         people: dict[int, Person] = {}
         found: dict[tuple[int, UUID], Address] = {}
         try:
-            people, found = await self._with_connection(lambda connection: self._start_rows(connection, rows))
+            people, found = await self._do(lambda connection: self._start_rows(connection, rows))
         finally:
             self._starting -= len(rows)
             now = asyncio.get_running_loop().time()
@@ -317,7 +306,7 @@ class ChannelRun:
     async def _deliver(self, row: ClaimedRow, person: Person, address: Address) -> None:
         """Try one row and leave what it came to for the recorder. Nothing escapes: every end is an outcome."""
         began = time.perf_counter()
-        tried = await self._try(row, person, address)
+        tried = await try_row(row, person, address, book=self._book, sender=self.sender, room=self._sender_room)
         milliseconds = int((time.perf_counter() - began) * 1000)
         if tried.error is None:
             keeps_content = self.sender.keeps_content and not row.is_test
@@ -327,39 +316,10 @@ class ChannelRun:
         del self._sending[row.id]
         self._sending_ordinary -= row.priority != Priority.HIGH
         message = tried.message if tried.error is None else None
-        self._finished.append(
-            Finished(row, outcome, message, outcomes.told(tried) if self.channel in LEARNED else None)
-        )
+        told = outcomes.told(tried) if self.channel in LEARNED else None
+        self._records.add(Finished(row, outcome, message, told))
         self._recordable.set()
         self._startable.set()
-
-    async def _try(self, row: ClaimedRow, person: Person, address: Address) -> Tried:
-        """Render and send one row, once the sender has room for it."""
-        tried = Tried(self.channel)
-        is_handed_over = False
-        try:
-            tried.message, tried.version_id = compose(row, person, self._book, address)
-            if row.is_test:
-                tried.receipt = TEST_RECEIPT
-                return tried
-            async with self._sender_room:
-                is_handed_over = tried.is_handed_over = True
-                tried.receipt = await self.sender.send(tried.message)
-        except SendError as refused:
-            tried.error = refused
-        except RenderError as refused:
-            tried.error = SendError(refused.code, refused.message, permanent=True)
-        except asyncio.CancelledError:
-            # Only the timekeeper and the end of the grace cancel a send; both want it recorded, not passed on.
-            within = f"within {settings.SEND_DEADLINE_SECONDS:g} s"
-            answer = f"The provider did not answer {within}; it may have taken the message"
-            waited = f"The provider had no room for it {within}; it was not handed over"
-            tried.error = SendError("timeout", answer if is_handed_over else waited, ambiguous=is_handed_over)
-        except Exception as failure:
-            log.exception("send failed unexpectedly", job_id=str(row.job_id), channel=self.channel)
-            what = f"{type(failure).__name__} in the sender; the log of this time has the rest"
-            tried.error = SendError("internal_error", what, ambiguous=True)
-        return tried
 
     async def _timekeeper(self) -> None:
         """Cut sends that outlast the deadline. Sends stand in the order they began, so the first young one ends the look."""
@@ -377,16 +337,14 @@ class ChannelRun:
         while True:
             await self._recordable.wait()
             self._recordable.clear()
-            if self._sending and len(self._finished) < settings.CLAIM_BATCH_SIZE:
+            if self._sending and self._records.waiting < settings.CLAIM_BATCH_SIZE:
                 await asyncio.sleep(settings.FLUSH_INTERVAL_SECONDS)
-            batch, self._finished = self._finished, []
-            self._recording = len(batch)
+            batch = self._records.take()
             try:
                 if batch:
-                    await self._record(batch)
-                    self._note_rate(len(batch))
+                    await self._records.record(batch)
             finally:
-                self._recording = 0
+                self._records.done()
                 for finished in batch:
                     self._waiting.let_next_of(finished.row)
                 self._quiet.set()
@@ -396,61 +354,5 @@ class ChannelRun:
             self._startable.set()
             self._quiet.set()
 
-    async def _record(self, batch: list[Finished]) -> None:
-        came_to = [finished.outcome for finished in batch]
-        recorded = await self._finish(came_to)
-        if len(recorded) < len(batch):
-            log.warning("outcomes came after their lease", channel=self.channel, rows=len(batch) - len(recorded))
-        told = [finished.told for finished in batch if finished.told is not None]
-        if told:
-            await self._with_connection(lambda connection: addresses.learn(connection, channel=self.channel, told=told))
-        taken = [f.message for f in batch if f.message is not None and not f.row.is_test and f.row.id in recorded]
-        if taken:
-            await self.sender.stored(taken)
-        self.progress += len(batch)
-        statuses = [outcome.status for outcome in came_to]
-        self._heartbeat.count(
-            consumed=len(batch),
-            sent=statuses.count(Status.SENT),
-            failed=statuses.count(Status.FAILED),
-            retried=statuses.count(Status.RETRYING),
-            processing_ms=float(sum(outcome.duration_ms for outcome in came_to)),
-            processed=len(batch),
-        )
-
-    async def _finish(self, came_to: list[Outcome]) -> set[int]:
-        """Record outcomes; where the database refuses a value, halve them until the guilty one stands alone and is recorded bare."""
-        try:
-            return await self._with_connection(lambda connection: lifecycle.finish(connection, outcomes=came_to))
-        except (psycopg.DataError, psycopg.IntegrityError, UnicodeError) as error:
-            if len(came_to) == 1:
-                log.exception("outcome refused by the database", channel=self.channel, delivery_id=came_to[0].id)
-                bare = [outcomes.refused(came_to[0], error)]
-                return await self._with_connection(lambda connection: lifecycle.finish(connection, outcomes=bare))
-            half = len(came_to) // 2
-            return await self._finish(came_to[:half]) | await self._finish(came_to[half:])
-
-    def _note_rate(self, rows: int) -> None:
-        """Follow how fast this channel goes, so that a fast one holds about a second of work and a slow one little."""
-        now = time.monotonic()
-        seconds = max(now - self._recorded_at, settings.FLUSH_INTERVAL_SECONDS)
-        self._recorded_at = now
-        self._rows_per_second += 0.2 * (rows / seconds - self._rows_per_second)
-
-    async def _with_connection(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
-        """Do database work on a pooled connection, again and again until it succeeds: each statement of a lease may be repeated."""
-        wait = 0.1
-        while True:
-            try:
-                async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), self._pool.connection() as connection:
-                    return await work(connection)
-            # InternalError too: a session that was ended in its turn, or a server that is read-only while another takes over.
-            except AWAY as error:
-                log.warning(
-                    "database away",
-                    channel=self.channel,
-                    error=str(error) or "no answer in time",
-                    retry_in_seconds=wait,
-                )
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, 2.0)
+    async def _do(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+        return await until_done(self._pool, work, channel=self.channel)

@@ -10,8 +10,8 @@ import psycopg
 import structlog
 from django.conf import settings
 
-from deliveries.channel_run import AWAY, DATABASE_TIMEOUT_SECONDS, ChannelRun
-from deliveries.database import AsyncPool
+from deliveries.channel_run import ChannelRun
+from deliveries.database import AWAY, WORK_TIMEOUT_SECONDS, AsyncPool
 from deliveries.lifecycle import Tenants
 from deliveries.providers.chain import Chain
 from deliveries.providers.roster import Roster
@@ -64,7 +64,7 @@ class ChannelRuns:
         """Follow the providers' table: begin the runs of new chains, end those of chains that changed or went. Never raises for a
         database that is away; what was, goes on."""
         try:
-            async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), self._pool.connection() as connection:
+            async with asyncio.timeout(WORK_TIMEOUT_SECONDS), self._pool.connection() as connection:
                 new, gone = await self._roster.read(connection)
         except (psycopg.Error, *AWAY) as error:
             log.warning("providers not read again", error=str(error) or "no answer in time")
@@ -79,8 +79,15 @@ class ChannelRuns:
             if tenant is EVERYONE_ELSE:
                 run.tenants = Tenants(without=frozenset(own.get(channel, ())))
         for key, chain in new.items():
-            await chain.open()
-            self._begin(key, chain)
+            try:
+                await chain.open()
+            except Exception:
+                log.exception(
+                    "providers could not be opened; tried again at the next look", channel=key[0], tenant_id=key[1]
+                )
+                self._roster.forget(key)
+            else:
+                self._begin(key, chain)
         if not self.is_complete:
             self.is_complete = True
             for run in self:

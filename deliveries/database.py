@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import orjson
+import psycopg
+import structlog
 from django.db import connections
 from psycopg import AsyncConnection
 from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS = 5
+WORK_TIMEOUT_SECONDS = 15.0
+LONGEST_PAUSE_SECONDS = 2.0
 
 AsyncPool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+
+# InternalError: the database became read-only in a failover, or ended a session that was silent for too long.
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, PoolTimeout, TimeoutError)
 
 
 def connection_parameters() -> dict[str, Any]:
@@ -52,6 +64,24 @@ async def open_pool(*, name: str, size: int) -> AsyncPool:
     )
     await pool.open(wait=False)
     return pool
+
+
+async def until_done(pool: AsyncPool, work: Callable[[AsyncConnection[Any]], Awaitable[T]], *, channel: str) -> T:
+    """Do work on a pooled connection, again and again while the database is away; what it does must bear being repeated.
+
+    Anything else that it raises goes up.
+    """
+    pause = 0.1
+    while True:
+        try:
+            async with asyncio.timeout(WORK_TIMEOUT_SECONDS), pool.connection() as connection:
+                return await work(connection)
+        except AWAY as error:
+            log.warning(
+                "database away", channel=channel, error=str(error) or "no answer in time", retry_in_seconds=pause
+            )
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 async def _configure(connection: AsyncConnection[tuple[Any, ...]]) -> None:

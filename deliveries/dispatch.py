@@ -129,10 +129,14 @@ class Dispatcher:
             await asyncio.sleep(1.0)
 
     async def _refresh(self) -> None:
-        """Follow the providers' table, but not while suspects run: they hold every run still and go through them one by one."""
+        """Follow the providers' table, but not while suspects run: they hold every run still and go through them one by one. What nobody
+        foresaw is logged whole and ends neither the looking nor the watch that this process shows its life by."""
         if not self._exclusive.locked():
             async with self._exclusive:
-                await self.runs.refresh()
+                try:
+                    await self.runs.refresh()
+                except Exception:
+                    log.exception("providers not followed; tried again at the next look")
 
     async def _run_suspects(self) -> int:
         """Hold every channel still, run the suspects with nobody beside them, and let the channels go on."""
@@ -158,11 +162,11 @@ class Dispatcher:
                 await self._exclusive.acquire()  # suspects that are being sent end first; none begins after this
         except TimeoutError:
             log.warning("suspects did not end in time")
-        left = max(0.0, deadline - self._loop.time())
+        # The looking goes on meanwhile: by it this process shows that it is not stuck.
+        await self.runs.drain(within_seconds=max(0.0, deadline - self._loop.time()))
         for task in (*self._tasks, *self._looks):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._looks, return_exceptions=True)
-        await self.runs.drain(within_seconds=left)
         for watch in self._watches.values():
             self.heartbeat.forget(watch)
         if self._pool is not None:

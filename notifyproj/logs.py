@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 REPEAT_AFTER_SECONDS = 30.0
+REMEMBERED = 500
 
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -35,7 +36,9 @@ class Thinned(logging.Filter):
             return True
         thing = (record.name, str(record.msg))
         now = time.monotonic()
-        last, left_out = self._said.get(thing, (float("-inf"), 0))
+        last, left_out = self._said.pop(thing, (float("-inf"), 0))
+        while len(self._said) >= REMEMBERED:  # what was said the longest time ago: some of its words hold numbers
+            del self._said[next(iter(self._said))]
         if now - last < REPEAT_AFTER_SECONDS:
             self._said[thing] = (last, left_out + 1)
             return False

@@ -90,6 +90,10 @@ class Roster:
             self.entries[key] = Entry(new[key], made_of)
         return new, gone
 
+    def forget(self, key: Key) -> None:
+        """Let the next `read` give this chain as a new one."""
+        del self.entries[key]
+
     async def refresh_breakers(self) -> None:
         """Take over what other processes found out about these providers, in one round trip."""
         links = [link for entry in self.entries.values() for link in entry.chain.links]

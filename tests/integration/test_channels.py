@@ -20,10 +20,10 @@ from deliveries.models import Delivery, Device, Provider, Tenant, WebhookEndpoin
 from deliveries.providers.credentials import seal
 from deliveries.senders.webhook import WebhookSender
 from tests import sms
+from tests.dispatching import dispatching, settle
 from tests.factories import ContactFactory
 from tests.far_end import OK, far_end, says
 from tests.fcm import Fcm, fcm_server
-from tests.integration.test_sending import dispatching, settle
 from tests.lifecycle import accept, incoming
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,9 +6,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,13 +14,11 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 
-from deliveries import channel_run, compose, lifecycle
-from deliveries.dispatch import Dispatcher
+from deliveries import compose, lifecycle, tries
 from deliveries.models import Contact, Delivery, DeliveryAttempt, Tenant
 from deliveries.senders.base import Message, Receipt, Sender, SendError
-from deliveries.senders.email import EmailSender
 from deliveries.senders.ws import InboxSender
-from deliveries.workers.heartbeat import Heartbeat
+from tests.dispatching import dispatching, mailer, settle
 from tests.factories import ContactFactory, TemplateFactory
 from tests.lifecycle import accept, incoming
 from tests.smtp import SmtpServer
@@ -39,41 +35,9 @@ def smtp(tmp_path: Path) -> Iterator[SmtpServer]:
     server.stop()
 
 
-def mailer(smtp: SmtpServer, *, connections: int = 4, timeout_seconds: float = 18) -> EmailSender:
-    return EmailSender(
-        host="127.0.0.1",
-        port=smtp.port,
-        from_address="Service <service@example.com>",
-        message_id_domain="example.com",
-        connections=connections,
-        timeout_seconds=timeout_seconds,
-    )
-
-
-@contextmanager
-def dispatching(**senders: Sender) -> Iterator[Dispatcher]:
-    dispatcher = Dispatcher(senders, heartbeat=Heartbeat("test"))
-    dispatcher.start()
-    try:
-        yield dispatcher
-    finally:
-        dispatcher.stop()
-
-
 def person(email: str = "", **values: Any) -> Contact:
     contact: Contact = ContactFactory(tenant=Tenant.objects.get(slug="default"), email=email, **values)
     return contact
-
-
-def settle(dispatcher: Dispatcher, *, channel: str = "email") -> None:
-    """Look, sweep and bring retries forward until nothing of the channel is open."""
-
-    def is_over() -> bool:
-        Delivery.objects.filter(status="RETRYING", lease_token=None).update(next_attempt_at=datetime.now(UTC))
-        dispatcher.look(channel)
-        return not Delivery.objects.filter(channel=channel, status__in=["PENDING", "SENDING", "RETRYING"]).exists()
-
-    wait_until(is_over, f"every {channel} row is over")
 
 
 def mail_to(contact: Contact, **changes: Any) -> int:
@@ -311,7 +275,7 @@ def test_an_outcome_that_the_database_refuses_is_recorded_bare(monkeypatch: pyte
     async def publish(items: Any) -> None:
         assert len(items) == 3
 
-    monkeypatch.setattr(channel_run, "compose", spoil)
+    monkeypatch.setattr(tries, "compose", spoil)
     odd, *others = accept(incoming(content={"title": "odd", "body": "."}), *(incoming() for _ in range(3)))
     with dispatching(ws=InboxSender(publish=publish)) as dispatcher:
         settle(dispatcher, channel="ws")

@@ -27,6 +27,15 @@ def test_a_thing_said_again_soon_is_left_out_and_counted(monkeypatch: pytest.Mon
     assert said.getMessage() == "Topic outbox not found (and 2 more like it)"
 
 
+def test_what_is_remembered_has_an_end() -> None:
+    thinned = logs.Thinned()
+    for number in range(2 * logs.REMEMBERED):
+        assert thinned.filter(record(f"Closing connection {number}"))
+    assert not thinned.filter(record(f"Closing connection {2 * logs.REMEMBERED - 1}"))
+    assert thinned.filter(record("Closing connection 0"))
+    assert len(thinned._said) <= logs.REMEMBERED
+
+
 def test_our_own_words_are_all_written() -> None:
     thinned = logs.Thinned()
     assert all(thinned.filter(record("senders drained", logger="deliveries.dispatch")) for _ in range(3))

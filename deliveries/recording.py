@@ -1,0 +1,117 @@
+"""What tries of one channel came to, on its way into the database: gathered, written in batches, counted. For the dispatch loop only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+import structlog
+from django.conf import settings
+
+from deliveries import addresses, lifecycle, outcomes
+from deliveries.addresses import Told
+from deliveries.channels import Status
+from deliveries.database import AsyncPool, until_done
+from deliveries.lifecycle import ClaimedRow, Outcome
+from deliveries.senders.base import Message, Sender
+from deliveries.workers.heartbeat import Heartbeat
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+NEWEST_SHARE_OF_RATE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A row whose outcome waits to be recorded. `message` is set when a provider took it, `told` when one said something."""
+
+    row: ClaimedRow
+    outcome: Outcome
+    message: Message | None
+    told: Told | None
+
+
+class Recording:
+    """Outcomes that are not recorded yet, and how many rows a second have been. `progress` counts what was recorded."""
+
+    def __init__(self, channel: str, sender: Sender, *, pool: AsyncPool, heartbeat: Heartbeat) -> None:
+        self.progress = 0
+        self.rows_per_second = 0.0
+        self._channel = channel
+        self._sender = sender
+        self._pool = pool
+        self._heartbeat = heartbeat
+        self._finished: list[Finished] = []
+        self._under_way = 0
+        self._recorded_at = time.monotonic()
+
+    def __len__(self) -> int:
+        return len(self._finished) + self._under_way
+
+    @property
+    def waiting(self) -> int:
+        """How many outcomes no batch has taken along yet."""
+        return len(self._finished)
+
+    def add(self, finished: Finished) -> None:
+        """Leave an outcome for the next batch."""
+        self._finished.append(finished)
+
+    def take(self) -> list[Finished]:
+        """Return all that waits, as one batch, which counts as not recorded until `done`."""
+        batch, self._finished = self._finished, []
+        self._under_way = len(batch)
+        return batch
+
+    def done(self) -> None:
+        """Forget the batch: recorded, or left to its leases by an error that nobody foresaw."""
+        self._under_way = 0
+
+    async def record(self, batch: list[Finished]) -> None:
+        """Write a batch, tell the sender what is stored, and count. Waits as long as the database is away."""
+        came_to = [finished.outcome for finished in batch]
+        recorded = await self._finish(came_to)
+        if len(recorded) < len(batch):
+            log.warning("outcomes came after their lease", channel=self._channel, rows=len(batch) - len(recorded))
+        told = [finished.told for finished in batch if finished.told is not None]
+        if told:
+            await self._do(lambda connection: addresses.learn(connection, channel=self._channel, told=told))
+        taken = [f.message for f in batch if f.message is not None and not f.row.is_test and f.row.id in recorded]
+        if taken:
+            await self._sender.stored(taken)
+        self._count(came_to)
+
+    async def _finish(self, came_to: list[Outcome]) -> set[int]:
+        """Record outcomes; where the database refuses a value, halve them until the guilty one stands alone and is recorded bare."""
+        try:
+            return await self._do(lambda connection: lifecycle.finish(connection, outcomes=came_to))
+        except (psycopg.DataError, psycopg.IntegrityError, UnicodeError) as error:
+            if len(came_to) == 1:
+                log.exception("outcome refused by the database", channel=self._channel, delivery_id=came_to[0].id)
+                bare = [outcomes.refused(came_to[0], error)]
+                return await self._do(lambda connection: lifecycle.finish(connection, outcomes=bare))
+            half = len(came_to) // 2
+            return await self._finish(came_to[:half]) | await self._finish(came_to[half:])
+
+    def _count(self, came_to: list[Outcome]) -> None:
+        self.progress += len(came_to)
+        statuses = [outcome.status for outcome in came_to]
+        self._heartbeat.count(
+            consumed=len(came_to),
+            sent=statuses.count(Status.SENT),
+            failed=statuses.count(Status.FAILED),
+            retried=statuses.count(Status.RETRYING),
+            processing_ms=float(sum(outcome.duration_ms for outcome in came_to)),
+            processed=len(came_to),
+        )
+        now = time.monotonic()
+        seconds = max(now - self._recorded_at, settings.FLUSH_INTERVAL_SECONDS)
+        self._recorded_at = now
+        self.rows_per_second += NEWEST_SHARE_OF_RATE * (len(came_to) / seconds - self.rows_per_second)
+
+    async def _do(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+        return await until_done(self._pool, work, channel=self._channel)
