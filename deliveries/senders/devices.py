@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from deliveries.senders.base import UNCHECKABLE, Device, Message, Receipt, SendError
-from deliveries.senders.refusals import Kind, Meaning
+from deliveries.senders.refusals import Kind, Meaning, StatusMeanings
 
 KEEP_SECONDS: Final = 86_400
 """How long a platform keeps a push for a device that is switched off, unless the message expires before."""
@@ -52,13 +52,19 @@ PROVIDER_ERROR = Meaning(Kind.TEMPORARY, "provider_error", "It had an error of i
 UNREADABLE_REPLY = Meaning(
     Kind.UNKNOWN, "malformed_reply", "It answered something that we cannot read, and may have taken the push."
 )
-_BY_STATUS: Final = {
-    **dict.fromkeys((401, 403), ACCOUNT_REFUSED),
-    **dict.fromkeys((404, 405), WRONG_URL),
-    408: PROVIDER_ERROR,
-    413: TOO_LARGE,
-    429: RATE_LIMITED,
-}
+meaning_of_status: Final = StatusMeanings(
+    own={
+        **dict.fromkeys((401, 403), ACCOUNT_REFUSED),
+        **dict.fromkeys((404, 405), WRONG_URL),
+        408: PROVIDER_ERROR,
+        413: TOO_LARGE,
+        429: RATE_LIMITED,
+    },
+    server_error=PROVIDER_ERROR,
+    refused=REFUSED,
+    redirected=WRONG_URL,
+    unreadable=UNREADABLE_REPLY,
+)
 
 
 class DeviceSender:
@@ -107,17 +113,6 @@ def seconds_left(message: Message, keep_seconds: int) -> int:
         return keep_seconds
     left = (message.expires_at - datetime.now(UTC)).total_seconds()
     return max(0, min(keep_seconds, int(left)))
-
-
-def meaning_of_status(status: int) -> Meaning:
-    """Return what a status other than success means where the platform's documentation says nothing else (RFC 9110, 15)."""
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if status >= 500:
-        return PROVIDER_ERROR
-    if status >= 400:
-        return REFUSED
-    return WRONG_URL if status >= 300 else UNREADABLE_REPLY
 
 
 def rsa_key(pem: str) -> rsa.RSAPrivateKey:

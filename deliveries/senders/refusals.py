@@ -5,6 +5,7 @@ Here belongs what all tables share; the codes themselves are data beside each se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -49,6 +50,28 @@ class Meaning:
             account=self.kind is Kind.ACCOUNT,
             retry_after_seconds=retry_after_seconds,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StatusMeanings:
+    """What HTTP statuses other than success mean on one channel, where a provider's documentation says nothing else (RFC 9110, 15)."""
+
+    own: Mapping[int, Meaning]
+    """Statuses with a meaning of their own."""
+    server_error: Meaning
+    refused: Meaning
+    redirected: Meaning
+    unreadable: Meaning
+
+    def __call__(self, status: int) -> Meaning:
+        """Return what a status means."""
+        if status in self.own:
+            return self.own[status]
+        if status >= 500:
+            return self.server_error
+        if status >= 400:
+            return self.refused
+        return self.redirected if status >= 300 else self.unreadable
 
 
 def json_of(body: bytes) -> Any:

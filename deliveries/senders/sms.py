@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from deliveries.phones import BadPhoneNumber, e164
 from deliveries.senders.base import Content, Message, SendError
-from deliveries.senders.refusals import Kind, Meaning
+from deliveries.senders.refusals import Kind, Meaning, StatusMeanings
 
 RATE_LIMITED = Meaning(
     Kind.TEMPORARY,
@@ -38,25 +38,20 @@ UNREADABLE_REPLY = Meaning(
     "It answered without what its documentation promises and may have sent the text. Look into its log before sending again.",
 )
 
-#: Statuses with a meaning of their own, where the provider's documentation says nothing else (RFC 9110, section 15).
-_BY_STATUS = {
-    **dict.fromkeys((401, 402, 403, 407), ACCOUNT_REFUSED),
-    **dict.fromkeys((404, 405, 410), WRONG_URL),
-    408: TRY_LATER,
-    413: TOO_LARGE,
-    429: RATE_LIMITED,
-}
-
-
-def meaning_of_status(status: int) -> Meaning:
-    """Return what a status other than success means. A 5xx may come after the text was taken, so nobody knows."""
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if status >= 500:
-        return PROVIDER_ERROR
-    if status >= 400:
-        return REFUSED
-    return WRONG_URL if status >= 300 else UNREADABLE_REPLY
+#: A 5xx may come after the text was taken, so nobody knows.
+meaning_of_status = StatusMeanings(
+    own={
+        **dict.fromkeys((401, 402, 403, 407), ACCOUNT_REFUSED),
+        **dict.fromkeys((404, 405, 410), WRONG_URL),
+        408: TRY_LATER,
+        413: TOO_LARGE,
+        429: RATE_LIMITED,
+    },
+    server_error=PROVIDER_ERROR,
+    refused=REFUSED,
+    redirected=WRONG_URL,
+    unreadable=UNREADABLE_REPLY,
+)
 
 
 def text_of(content: Content) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -42,23 +42,6 @@ def fresh_figures() -> Iterator[None]:
     cache.clear()
     yield
     cache.clear()
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant.objects.get()
-
-
-@pytest.fixture
-def staff_with() -> Callable[..., Client]:
-    def make(*permissions: str) -> Client:
-        user = User.objects.create_user(f"staff-{User.objects.count()}", password="x", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return make
 
 
 @pytest.mark.parametrize("model", LISTS)

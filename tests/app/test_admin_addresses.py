@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
@@ -34,25 +34,8 @@ ACTIONS = ("rotate", "drop_old_secret", "disable", "enable")
 
 
 @pytest.fixture
-def tenant() -> Tenant:
-    return Tenant.objects.get()
-
-
-@pytest.fixture
 def endpoint(tenant: Tenant) -> WebhookEndpoint:
     return WebhookEndpointFactory(tenant=tenant, url=URL)
-
-
-@pytest.fixture
-def staff_with() -> Callable[..., Client]:
-    def make(*permissions: str) -> Client:
-        user = User.objects.create_user(f"staff-{User.objects.count()}", password="x", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return make
 
 
 def text_of(client: Client, url: str) -> str:

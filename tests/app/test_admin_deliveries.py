@@ -24,11 +24,6 @@ LIST = "admin:deliveries_delivery_changelist"
 
 
 @pytest.fixture
-def tenant() -> Tenant:
-    return Tenant.objects.get()
-
-
-@pytest.fixture
 def ana(tenant: Tenant) -> Contact:
     return ContactFactory(tenant=tenant, name="Ana Silva", email="Ana@Example.com", phone="+4930123456")
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings as django_settings
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
@@ -73,23 +73,6 @@ PUSH = {
     "option_fcm_base_url": "https://fcm.googleapis.com",
 }
 FORMS = {"smtp": SMTP, "twilio": TWILIO, "http_sms": HTTP_SMS, "push": PUSH}
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant.objects.get()
-
-
-@pytest.fixture
-def staff_with() -> Callable[..., Client]:
-    def make(*permissions: str) -> Client:
-        user = User.objects.create_user(f"staff-{User.objects.count()}", password="x", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return make
 
 
 @pytest.fixture

@@ -22,11 +22,6 @@ from tests.factories import ApiKeyFactory, ContactFactory, DeliveryFactory, Temp
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant.objects.get()
-
-
 def version_page(version: TemplateVersion) -> str:
     return reverse("admin:deliveries_templateversion_change", args=[version.pk])
 

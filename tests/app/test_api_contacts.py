@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from deliveries.models import Contact
-from tests.api import Caller, staff
-from tests.factories import ApiKeyFactory, ContactFactory
+from tests.api import staff
+from tests.factories import ContactFactory
 
 pytestmark = pytest.mark.django_db
 ANA = {
@@ -21,16 +21,6 @@ ANA = {
     "attributes": {"plan": "gold", "seats": 3},
     "opted_out": ["sms"],
 }
-
-
-@pytest.fixture
-def key():
-    return ApiKeyFactory()
-
-
-@pytest.fixture
-def call(key) -> Caller:
-    return Caller(key)
 
 
 def test_put_creates_then_replaces_and_what_is_left_out_is_empty(call, key) -> None:

@@ -17,16 +17,6 @@ from tests.factories import ApiKeyFactory, ContactFactory, DeliveryAttemptFactor
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def key():
-    return ApiKeyFactory()
-
-
-@pytest.fixture
-def call(key) -> Caller:
-    return Caller(key)
-
-
 def found(call: Caller, **query: object) -> set[str]:
     answer = call.get("deliveries/?" + urlencode(query, doseq=True))
     assert answer.status == 200, answer

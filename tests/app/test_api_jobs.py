@@ -48,16 +48,6 @@ BAD_FIELDS = {
 }
 
 
-@pytest.fixture
-def key():
-    return ApiKeyFactory()
-
-
-@pytest.fixture
-def call(key) -> Caller:
-    return Caller(key)
-
-
 def test_one_job_becomes_one_waiting_delivery_of_the_keys_tenant(call, key) -> None:
     job = a_job()
     answer = call.post("jobs/", job)

@@ -13,16 +13,6 @@ from tests.factories import ApiKeyFactory, TemplateFactory
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def key():
-    return ApiKeyFactory()
-
-
-@pytest.fixture
-def call(key) -> Caller:
-    return Caller(key)
-
-
 def words(text: str = "Hi {{ name }}", **more: Any) -> dict[str, Any]:
     return {"default_locale": "en", "contents": [{"locale": "en", "subject": "Welcome", "text": text, **more}]}
 

@@ -75,6 +75,16 @@ class SenderCase:
 
 
 @contextlib.asynccontextmanager
+async def opened(sender: Sender) -> AsyncIterator[None]:
+    """Open a sender, and close it at the end."""
+    await sender.open()
+    try:
+        yield
+    finally:
+        await sender.close()
+
+
+@contextlib.asynccontextmanager
 async def email_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
     """Serve a real SMTP server in its own process, and a sender with three connections to it."""
     with SmtpServer(folder) as server:
@@ -86,11 +96,8 @@ async def email_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
             connections=3,
             timeout_seconds=timeout_seconds,
         )
-        await sender.open()
-        try:
+        async with opened(sender):
             yield Rig(sender, lambda: [receipt["to"] for receipt in server.receipts()])
-        finally:
-            await sender.close()
 
 
 @contextlib.asynccontextmanager
@@ -129,12 +136,8 @@ async def webhook_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig
         timeout_seconds=timeout_seconds,
         allow_private=True,
     )
-    async with far_end(script, port=_ENDPOINT_PORT):
-        await sender.open()
-        try:
-            yield Rig(sender, lambda: received)
-        finally:
-            await sender.close()
+    async with far_end(script, port=_ENDPOINT_PORT), opened(sender):
+        yield Rig(sender, lambda: received)
 
 
 @contextlib.asynccontextmanager
@@ -150,11 +153,8 @@ async def twilio_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]
             timeout_seconds=timeout_seconds,
             allow_private=True,
         )
-        await sender.open()
-        try:
+        async with opened(sender):
             yield Rig(sender, lambda: [to for got in far.got if (to := got.form["To"]) == sms.GOOD])
-        finally:
-            await sender.close()
 
 
 @contextlib.asynccontextmanager
@@ -176,11 +176,8 @@ async def http_sms_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Ri
             timeout_seconds=timeout_seconds,
             allow_private=True,
         )
-        await sender.open()
-        try:
+        async with opened(sender):
             yield Rig(sender, lambda: [to for got in far.got if (to := got.form["To"]) == sms.GOOD])
-        finally:
-            await sender.close()
 
 
 @contextlib.asynccontextmanager
@@ -195,11 +192,8 @@ async def push_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
             allow_private=True,
         )
         sender = PushSender({"fcm": fcm}, capacity=3)
-        await sender.open()
-        try:
+        async with opened(sender):
             yield Rig(sender, lambda: server.taken)
-        finally:
-            await sender.close()
 
 
 CASES = [
