@@ -65,17 +65,19 @@ def naive(world: World) -> Build:
     return Build(world, {"reader": ["-m", "benchmarks.naive"], "sender": sender}, reader="reader")
 
 
-def run_round(world: World, make: Callable[[World], Build], jobs: int, *, keep_rows: bool = False) -> Speed:
+def run_round(
+    world: World, make: Callable[[World], Build], jobs: int, *, keep_rows: bool = False, channel: str = "email"
+) -> Speed:
     """Run one build over `jobs` jobs. Raises: RuntimeError unless each job's row is SENT at the end."""
     if not keep_rows:
         world.clear()
     before = int(str(world.one("SELECT count(*) FROM notification_delivery")))
     topic = world.make_topic()
     with make(world) as build:
-        produce(world, topic, make_jobs(WARM_UP))
+        produce(world, topic, make_jobs(WARM_UP, channel=channel))
         wait_until_sent(world, build, before + WARM_UP)
         build.hold()
-        produce(world, topic, make_jobs(jobs))
+        produce(world, topic, make_jobs(jobs, channel=channel))
         used_before = build.cpu_seconds()
         released_at = world.one("SELECT clock_timestamp()")
         build.go()

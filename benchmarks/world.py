@@ -90,7 +90,7 @@ class World:
         )
         self._furnish()
         self.database = psycopg.connect(self.database_url, autocommit=True)
-        self.tenant_id = self.one("SELECT id FROM deliveries_tenant WHERE slug = 'default'")
+        self.tenant_id = int(str(self.one("SELECT id FROM deliveries_tenant WHERE slug = 'default'")))
 
     def _furnish(self) -> None:
         django.setup()
@@ -178,8 +178,8 @@ def user_of(number: int) -> UUID:
     return UUID(hashlib.md5(f"contact {number}".encode(), usedforsecurity=False).hexdigest())
 
 
-def make_jobs(count: int) -> list[tuple[bytes, bytes]]:
-    """Return keys and values of template-rendered e-mail jobs, about 480 bytes each, spread evenly over the contacts."""
+def make_jobs(count: int, *, channel: str = "email") -> list[tuple[bytes, bytes]]:
+    """Return keys and values of template-rendered jobs, about 480 bytes each, spread evenly over the contacts."""
     users = [str(user_of(number)) for number in range(min(CONTACTS, count))]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     jobs = []
@@ -188,7 +188,7 @@ def make_jobs(count: int) -> list[tuple[bytes, bytes]]:
         job = {
             "job_id": str(uuid4()),
             "user_id": user,
-            "channel": "email",
+            "channel": channel,
             "template_code": TEMPLATE_CODE,
             "locale": "en",
             "data": {

@@ -40,7 +40,8 @@ class Link:
     room: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.room = asyncio.Semaphore(self.sender.capacity)
+        # Who waits, waits out here, where another provider can still be chosen.
+        self.room = asyncio.Semaphore(self.sender.at_once or self.sender.capacity)
 
 
 class Chain(Sender):
@@ -128,9 +129,13 @@ class Chain(Sender):
         link: Link | None = None
         try:
             async with asyncio.timeout(self._wait_seconds):
-                link = await self._pick(avoid=message.refused_by)
-                await link.room.acquire()
-                return link
+                while True:
+                    link = await self._pick(avoid=message.refused_by)
+                    was = link.breaker.state(time.time())
+                    await link.room.acquire()
+                    if was is not State.CLOSED or link.breaker.state(time.time()) is State.CLOSED:
+                        return link
+                    link.room.release()  # the breaker opened meanwhile
         except (TimeoutError, asyncio.CancelledError):
             if link is not None:
                 _put_back(link)

@@ -132,6 +132,8 @@ class Sender:
     """Whether the row itself is where the person reads it (the inbox), so that the rendered content is stored there."""
     capacity: int = 1
     """How many messages may be handed over at once. More than the far end takes at once keeps its connections busy."""
+    at_once: int | None = None
+    """How many of them the far end has at a time, while the others wait their turn in here. None: all of them."""
 
     async def open(self) -> None:
         """Prepare for sending on the running event loop. Connects lazily: it must not fail because a provider is away."""

@@ -50,6 +50,7 @@ class EmailSender(Sender):
     ) -> None:
         # Twice what is under way at once: while one mail is acknowledged, the next is ready for its connection.
         self.capacity = 2 * connections
+        self.at_once = connections
         self.timeout_seconds = timeout_seconds
         self.idle_seconds = idle_seconds
         self._mails = MailWriter(from_address=from_address, message_id_domain=message_id_domain)

@@ -48,6 +48,7 @@ class Far(Sender):
 
     async def send(self, message: Message) -> Receipt:
         self.got.append(message)
+        await asyncio.sleep(0)
         if self.error is not None:
             raise SendError(
                 self.error.code,
@@ -199,6 +200,16 @@ async def test_after_the_rest_one_probe_goes_to_the_broken_one_and_brings_it_bac
     await failures(both, 1)
     assert [(await both.send(message())).provider for _ in range(3)] == ["B"] * 3
     assert both.links[0].breaker.verdict.trips == 2
+
+
+async def test_what_waits_for_room_while_the_breaker_opens_goes_to_the_next() -> None:
+    a, b = Far(DOWN), Far()
+    a.capacity, a.at_once = 40, 2
+    both = chain(a, b)
+    ends = await asyncio.gather(*(both.send(message()) for _ in range(20)), return_exceptions=True)
+    assert len(a.got) < FAILURES_TO_OPEN + a.at_once
+    assert len(b.got) == 20 - len(a.got)
+    assert sum(isinstance(end, SendError) for end in ends) == len(a.got)
 
 
 async def test_nothing_is_taken_on_while_all_rest_and_one_probe_when_a_rest_is_over() -> None:
