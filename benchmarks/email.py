@@ -1,8 +1,9 @@
-"""Mails a second from Kafka to an SMTP server, beside two peers that do less, and where a sending process spends its time.
+"""Mails a second to an SMTP server, personalised, HTML and text, each outcome recorded; beside three peers, in one run.
 
-The server is postfix's `smtp-sink` where it is installed, otherwise the demo's mailbox, and runs on the same cores. Peers: one uvloop
-process that takes rows with their people from PostgreSQL and patches a skeleton of the mail, on kept and pipelined connections; and
-two threads of smtplib with the bytes ready. Neither reads Kafka, stores, claims or records anything.
+Ours twice: from Kafka to the recorded outcome, and as a backlog of rows that are ready when the sending processes start. Peers: one
+uvloop process that takes rows with their people from PostgreSQL and patches a skeleton of the mail, on kept and pipelined connections
+(the floor: it claims and records nothing); two threads of smtplib with the bytes ready and no database; and django-post_office, queue and
+send. All mails have about 2 KB. The server runs on the same cores.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import argparse
 import asyncio
 import itertools
 import os
-import shutil
 import smtplib
+import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import cast
 
 import psycopg
@@ -26,53 +27,30 @@ import uvloop
 
 from benchmarks.costs import profile_sender
 from benchmarks.pipeline import Speed, ours, run_round
-from benchmarks.table import print_cpu, print_facts, print_rounds
-from benchmarks.world import World, a_world, make_jobs
-from notifyproj.demo.supervisor import Child
-from notifyproj.embedded.process import free_port, is_listening
+from benchmarks.sinks import Sink, mail_sink
+from benchmarks.table import print_cpu, print_facts, print_goal, print_rounds, ratio
+from benchmarks.world import Build, World, a_world, make_jobs, wait_until_sent
 
 CONNECTIONS = 10
 THREADS = 2
-START_SECONDS = 30.0
+PROCESSES = 2
+POST_OFFICE_MAILS = 1000
 SENDER = "notifications@localhost"
 ROWS = """
 SELECT d.id, d.job_id, c.name, c.email, d.data FROM notification_delivery d
 JOIN deliveries_contact c ON (c.tenant_id, c.user_id) = (d.tenant_id, d.user_id) WHERE d.id > %s ORDER BY d.id LIMIT 500
 """
+LINES = b"It comes with Parcel Express on 14 November.\r\n"
 SKELETON = (
     b"Date: Fri, 14 Nov 2025 12:00:00 +0000\r\nMessage-ID: <%b@notifications.localhost>\r\nFrom: notifications@localhost\r\nTo: %b\r\n"
-    b"Subject: %b, your order is on its way\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
-    b"Hello %b,\r\n\r\nyour order %b left our warehouse.\r\n" + b"It comes with Parcel Express on 14 November.\r\n" * 12
+    b"Subject: %b, your order is on its way\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nHello %b,\r\n\r\nyour order %b left our warehouse.\r\n"
+    + LINES * 4
+    + b"--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Hello %b,</p><p>your order <b>%b</b> left our warehouse.</p>\r\n"
+    + LINES * 24
+    + b"--b--\r\n"
 )
-
-
-class Sink:
-    """The SMTP server that takes everything, as a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        program = shutil.which("smtp-sink") or shutil.which("smtp-sink", path="/usr/sbin")
-        if program:
-            self.name = "smtp-sink"
-            command = [program, *(["-u", "nobody"] if os.geteuid() == 0 else []), f"127.0.0.1:{self.port}", "256"]
-        else:
-            self.name = "the demo's mailbox"
-            file = ["--file", str(folder / "mail.jsonl"), "--keep", "1000"]
-            command = [sys.executable, "-m", "notifyproj.demo.mailbox_server", "--port", str(self.port), *file]
-        self.child = Child("sink", self.name, command, log=folder / "sink.log")
-
-    def __enter__(self) -> Sink:
-        self.child.launch()
-        deadline = time.monotonic() + START_SECONDS
-        while not is_listening(self.port):
-            if not self.child.is_running or time.monotonic() > deadline:
-                self.child.kill()
-                raise RuntimeError(self.child.complaint())
-            time.sleep(0.05)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.child.kill()
+SPAN = "SELECT min(started_at), max(finished_at) FROM notification_delivery"
 
 
 class Pipelined(asyncio.Protocol):
@@ -125,7 +103,8 @@ async def _bare_loop(url: str, port: int) -> int:
                 last = rows[-1][0]
                 for _, job_id, name, address, data in rows:
                     to, who = address.encode(), name.encode()
-                    mail = SKELETON % (str(job_id).encode(), to, who, who, data["order"].encode())
+                    order = data["order"].encode()
+                    mail = SKELETON % (str(job_id).encode(), to, who, who, order, who, order)
                     await queue.put((b"MAIL FROM:<%b>\r\nRCPT TO:<%b>\r\nDATA\r\n" % (SENDER.encode(), to), mail))
         for _ in range(CONNECTIONS):
             await queue.put(None)
@@ -168,7 +147,10 @@ def bare_loop(world: World, port: int, count: int) -> float:
 def two_threads(world: World, port: int, count: int) -> float:
     """Return the mails a second of smtplib in two threads, the bytes being ready."""
     mails = [
-        (f"person{n}@example.com", SKELETON % (b"%d" % n, b"person@example.com", b"Person", b"Person", b"A-1"))
+        (
+            f"person{n}@example.com",
+            SKELETON % (b"%d" % n, b"p@example.com", b"Person", b"Person", b"A-1", b"Person", b"A-1"),
+        )
         for n in range(count)
     ]
     counter = itertools.count()
@@ -185,6 +167,40 @@ def two_threads(world: World, port: int, count: int) -> float:
     return count / (time.perf_counter() - began)
 
 
+def post_office(world: World, port: int, count: int) -> float:
+    """Return the mails a second of django-post_office: one `mail.send` a mail from a stored template, then its command until done."""
+    command = [sys.executable, "-m", "benchmarks.post_office", str(min(count, POST_OFFICE_MAILS))]
+    environment = {**os.environ, "EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": str(port), "DATABASE_URL": world.database_url}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return float(done.stdout)
+
+
+def store(world: World, mails: int) -> None:
+    """Put jobs into the table as accepted rows, without Kafka."""
+    from deliveries import ingest
+    from deliveries.jobs import parse_job
+
+    world.clear()
+    now = datetime.now(UTC)
+    jobs = [ingest.Incoming(parse_job(value, now=now), "bench") for _, value in make_jobs(mails)]
+    for begin in range(0, mails, 1000):
+        ingest.ingest(jobs[begin : begin + 1000], entrance="bench")
+
+
+def backlog(world: World, mails: int) -> float:
+    """Return the mails a second from the first started to the last recorded, of rows that waited before the processes started."""
+    store(world, mails)
+    world.make_topic()
+    sender = ["-m", "dramatiq", "notifyproj.broker", "--processes", str(PROCESSES), "--threads", "2"]
+    with Build(world, {"sender": sender, "sweeper": ["manage.py", "run_worker"]}, reader="sender") as build:
+        wait_until_sent(world, build, mails)
+    row = world.database.execute(SPAN).fetchone()
+    assert row is not None
+    return float(mails / (row[1] - row[0]).total_seconds())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.email", description=__doc__)
     parser.add_argument("--mails", type=int, default=20_000)
@@ -193,41 +209,47 @@ def main() -> None:
     options = parser.parse_args()
     with (
         a_world(CHANNEL_SENDERS="email=smtp,ws=null", EMAIL_CONNECTIONS=str(options.connections)) as world,
-        Sink(world.folder) as sink,
+        mail_sink(world.folder) as sink,
     ):
         os.environ.update(EMAIL_HOST="127.0.0.1", EMAIL_PORT=str(sink.port))
         print_facts(Postgres=str(world.one("SHOW server_version")), sink=sink.name)
-        speeds: list[Speed] = []
-        rounds: dict[str, list[float]] = defaultdict(list)
-        peers: dict[str, Callable[[World, int, int], float]] = {
-            "one uvloop process, rows from PostgreSQL": bare_loop,
-            "two smtplib threads, bytes ready": two_threads,
-        }
-        for _ in range(options.rounds):
-            speeds.append(run_round(world, ours, options.mails))
-            rounds["ours, Kafka → mail recorded as SENT"].append(speeds[-1].from_first_accepted)
-            for name, peer in peers.items():
-                rounds[name].append(peer(world, sink.port, options.mails))
-        print_rounds(f"Mails to {sink.name}, {options.mails:,} a round", "mails/s", rounds)
-        print_cpu("ours", [speed.cpu_us for speed in speeds])
+        _measure(world, sink, options)
         _where_the_time_goes(world, sink, options.mails)
+
+
+def _measure(world: World, sink: Sink, options: argparse.Namespace) -> None:
+    ready, whole = (
+        f"ours, {PROCESSES} processes, rows ready → recorded",
+        f"ours, {PROCESSES} processes, Kafka → recorded",
+    )
+    floor, threads = "one uvloop process, rows from PostgreSQL", "two smtplib threads, bytes ready"
+    queued = f"django-post_office, queue and send ({POST_OFFICE_MAILS:,})"
+    peers: dict[str, Callable[[World, int, int], float]] = {floor: bare_loop, threads: two_threads, queued: post_office}
+    speeds: list[Speed] = []
+    rounds: dict[str, list[float]] = defaultdict(list)
+    for _ in range(options.rounds):
+        rounds[ready].append(backlog(world, options.mails))
+        speeds.append(run_round(world, lambda world: ours(world, PROCESSES), options.mails))
+        rounds[whole].append(speeds[-1].from_first_accepted)
+        for name, peer in peers.items():
+            rounds[name].append(peer(world, sink.port, options.mails))
+    print_rounds(f"Mails of about 2 KB to {sink.name}, {options.mails:,} a round", "mails/s", rounds)
+    print_cpu("ours from Kafka", [speed.cpu_us for speed in speeds])
+    for what, peer_name, goal in (
+        (ready, floor, 0.35),
+        (ready, threads, 1.2),
+        (whole, floor, 0.2),
+        (whole, queued, 15.0),
+    ):
+        print_goal(f"{what} / {peer_name}", ratio(rounds[what], rounds[peer_name]), goal)
 
 
 def _where_the_time_goes(world: World, sink: Sink, mails: int) -> None:
     """Send from this process, under a profiler, apart from the timed rounds."""
-    from datetime import UTC, datetime
-
     from django.conf import settings
 
-    from deliveries import ingest
-    from deliveries.jobs import parse_job
-
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", sink.port
-    world.clear()
-    now = datetime.now(UTC)
-    jobs = [ingest.Incoming(parse_job(value, now=now), "bench") for _, value in make_jobs(mails)]
-    for begin in range(0, mails, 1000):
-        ingest.ingest(jobs[begin : begin + 1000], entrance="bench")
+    store(world, mails)
     profile_sender(world, mails)
 
 

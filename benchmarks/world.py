@@ -44,9 +44,17 @@ Follow it: https://shop.example/track/{{ tracking }}
 
 {{ tenant.name }}
 """
-HTML = """<h1>On its way</h1><p>Hello {{ contact.name }},</p>
-<p>your order <b>{{ order }}</b> of {{ items }} items left our warehouse. It comes with {{ carrier }} and should be with you on
-{{ day }}.</p><p><a href="https://shop.example/track/{{ tracking }}">Follow it</a></p><p>{{ tenant.name }}</p>
+HTML = """<h1 style="font: 600 22px sans-serif; color: #14532d">On its way</h1>
+<p style="font: 16px/1.5 sans-serif">Hello {{ contact.name }},</p>
+<p style="font: 16px/1.5 sans-serif">your order <b>{{ order }}</b> of {{ items }} items left our warehouse. It comes with {{ carrier }}
+and should be with you on {{ day }}.</p>
+<table role="presentation" style="font: 15px sans-serif; border-collapse: collapse; width: 100%">
+<tr><td style="padding: 8px; border-bottom: 1px solid #ddd">Order</td><td style="padding: 8px">{{ order }}</td></tr>
+<tr><td style="padding: 8px; border-bottom: 1px solid #ddd">Items</td><td style="padding: 8px">{{ items }}</td></tr>
+<tr><td style="padding: 8px; border-bottom: 1px solid #ddd">Carrier</td><td style="padding: 8px">{{ carrier }}</td></tr>
+</table>
+<p><a href="https://shop.example/track/{{ tracking }}" style="background: #166534; color: #fff; padding: 12px 20px">Follow it</a></p>
+<p style="font: 13px sans-serif; color: #666">{{ tenant.name }}. You get this mail because you ordered something.</p>
 """
 
 INSERT_CONTACTS = """

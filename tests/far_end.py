@@ -6,10 +6,14 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from tests.smtp import Certificate
+
+T = TypeVar("T")
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -152,3 +156,39 @@ def server_tls(certificate: Certificate) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.path)
     return context
+
+
+@contextlib.contextmanager
+def beside(server: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Run a far end on a loop of its own, in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    ready: asyncio.Future[T] = asyncio.run_coroutine_threadsafe(_future(), loop).result()
+    over = asyncio.run_coroutine_threadsafe(_event(), loop).result()
+
+    async def serve() -> None:
+        async with server as running:
+            ready.set_result(running)
+            await over.wait()
+
+    async def started() -> T:
+        return await ready
+
+    serving = asyncio.run_coroutine_threadsafe(serve(), loop)
+    try:
+        yield asyncio.run_coroutine_threadsafe(started(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        serving.result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _future() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def _event() -> asyncio.Event:
+    return asyncio.Event()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -22,7 +18,7 @@ from deliveries.senders.webhook import WebhookSender
 from tests import sms
 from tests.dispatching import dispatching, settle
 from tests.factories import ContactFactory
-from tests.far_end import OK, far_end, says
+from tests.far_end import OK, beside, far_end, says
 from tests.fcm import Fcm, fcm_server
 from tests.lifecycle import accept, incoming
 
@@ -33,42 +29,6 @@ T = TypeVar("T")
 @pytest.fixture(autouse=True)
 def loopback_is_allowed(settings: Any) -> None:
     settings.PRIVATE_ADDRESSES_ALLOWED = True
-
-
-@contextmanager
-def beside(server: AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """Run a far end on a loop of its own, in a thread."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    ready: asyncio.Future[T] = asyncio.run_coroutine_threadsafe(_future(), loop).result()
-    over = asyncio.run_coroutine_threadsafe(_event(), loop).result()
-
-    async def serve() -> None:
-        async with server as running:
-            ready.set_result(running)
-            await over.wait()
-
-    async def started() -> T:
-        return await ready
-
-    serving = asyncio.run_coroutine_threadsafe(serve(), loop)
-    try:
-        yield asyncio.run_coroutine_threadsafe(started(), loop).result()
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        serving.result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _future() -> asyncio.Future[Any]:
-    return asyncio.get_running_loop().create_future()
-
-
-async def _event() -> asyncio.Event:
-    return asyncio.Event()
 
 
 def default() -> Tenant:
