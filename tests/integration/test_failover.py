@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,6 +11,7 @@ import pytest
 
 from deliveries.models import Delivery, DeliveryAttempt, Provider, Tenant
 from deliveries.providers import breaker
+from deliveries.senders.ws import InboxSender
 from tests.dispatching import dispatching, mailer, settle
 from tests.factories import ContactFactory, TenantFactory
 from tests.lifecycle import accept, incoming
@@ -129,6 +130,25 @@ def test_a_far_end_that_hangs_holds_up_no_other_tenant(a: SmtpServer, b: SmtpSer
     with dispatching() as dispatcher:
         wait_until(lambda: dispatcher.look("email") or carried()["Quick"] == 40, "the quick tenant's mails are out")
         assert Delivery.objects.filter(tenant=slow, status="SENDING").exists()
+        a.kill()
+
+
+def test_a_far_end_that_hangs_holds_up_no_other_channel(a: SmtpServer) -> None:
+    tenant = TenantFactory()
+    provider(tenant, "Slow", a)
+    mails(tenant, 40, local_part="silent-rcpt")
+    accept(
+        *(incoming(tenant_id=tenant.slug, channel="ws", content={"title": "Hi", "body": "There"}) for _ in range(40))
+    )
+    pushed: list[object] = []
+
+    async def publish(items: Sequence[object]) -> None:
+        pushed.extend(items)
+
+    with dispatching(ws=InboxSender(publish=publish)) as dispatcher:
+        wait_until(lambda: dispatcher.look("email") or Delivery.objects.filter(status="SENDING").exists(), "mails hang")
+        wait_until(lambda: dispatcher.look("ws") or len(pushed) == 40, "the in-app ones are there")
+        assert Delivery.objects.filter(channel="email", status="SENDING").exists()
         a.kill()
 
 
