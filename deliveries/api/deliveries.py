@@ -21,7 +21,7 @@ from deliveries.api.errors import ApiError
 from deliveries.api.fields import CanonicalUUIDField, TextField, TimestampField
 from deliveries.api.paging import KeysetPagination, read_query
 from deliveries.channels import OPEN, Priority, Status
-from deliveries.holds import hold_of, holds_in_force
+from deliveries.holds import hold_of, holds_in_force, waiting_for
 from deliveries.ingest import refusal_of
 from deliveries.models import ApiKey, Delivery, Hold
 from deliveries.queries import DeliveryFilter, deliveries_matching
@@ -46,11 +46,13 @@ class DeliveryQuery(serializers.Serializer[Any]):
     accepted_after = TimestampField(required=False, help_text="From this time on.")
     accepted_before = TimestampField(required=False, help_text="Before this time.")
     has_problem = serializers.ChoiceField(["true", "false"], required=False)
+    on_hold = serializers.ChoiceField(["true", "false"], required=False, help_text="Whether staff hold it now.")
 
     def wanted(self, caller: Caller) -> DeliveryFilter:
         """Return what was asked, for this caller."""
         asked = dict(self.validated_data)
         has_problem = asked.pop("has_problem", None)
+        asked.pop("on_hold", None)
         return DeliveryFilter(
             tenant_id=caller.tenant.pk if caller.tenant else None,
             statuses=asked.pop("status", ()),
@@ -172,13 +174,14 @@ class DeliveryListView(GenericAPIView[Delivery]):
         """Answer one page. Three queries with a key, whatever is asked."""
         query = DeliveryQuery(data=read_query(request, DeliveryQuery))
         query.is_valid(raise_exception=True)
+        holds = holds_in_force()
         rows = _with_names(deliveries_matching(query.wanted(caller_of(request)))).defer(*UNLISTED)
+        if asked := query.validated_data.get("on_hold"):
+            held = waiting_for(holds)
+            rows = rows.filter(held if asked == "true" else ~held)
         page = self.paginate_queryset(rows)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        """Add the holds in force."""
-        return {**super().get_serializer_context(), "holds": holds_in_force()}
+        context = {**self.get_serializer_context(), "holds": holds}
+        return self.get_paginated_response(self.get_serializer(page, many=True, context=context).data)
 
 
 class DeliveryView(APIView):

@@ -150,6 +150,8 @@ class TestPages:
         hold_place(by="ana", reason="wrong price", template_code="order")
         held = {row["job_id"]: row["on_hold"] for row in call.get("deliveries/").body["results"]}
         assert [value for value in held.values() if value] == [held[str(waiting.job_id)]]
+        for asked, ids in (("true", {str(waiting.job_id)}), ("false", held.keys() - {str(waiting.job_id)})):
+            assert {row["job_id"] for row in call.get(f"deliveries/?on_hold={asked}").body["results"]} == ids
         assert (held[str(waiting.job_id)]["by"], held[str(waiting.job_id)]["reason"]) == ("ana", "wrong price")
         one = call.get(f"deliveries/{waiting.job_id}/").body
         assert one["on_hold"] == held[str(waiting.job_id)]
