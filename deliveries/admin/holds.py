@@ -72,7 +72,10 @@ class HoldAdmin(KeysetAdmin):
     """All holds, also those that were let go. Read-only: they are placed and let go, never edited."""
 
     list_display = ("what", "why", "by", "held", "state")
-    list_display_links = None
+    fields = (
+        *("tenant", "channel", "template_code", "category", "reason"),
+        *("held_by", "held_at", "let_go_by", "let_go_at", "ended_at"),
+    )
     list_select_related = ("tenant",)
 
     def get_urls(self) -> list[URLPattern]:

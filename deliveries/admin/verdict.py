@@ -113,10 +113,11 @@ def _held(holds: Sequence[OnHold]) -> Verdict | None:
     if not held:
         return None
     names = [words.held(hold) for hold in held[:MOST_NAMED]]
-    more = [words.count(len(held) - MOST_NAMED, "other")] if len(held) > MOST_NAMED else []
+    if len(held) > MOST_NAMED:
+        names = [", ".join(names), words.count(len(held) - MOST_NAMED, "other")]
     return Verdict(
         "warn",
-        f"{' and '.join([*names, *more])} {'is' if len(held) == 1 else 'are'} on hold",
+        f"{' and '.join(names)} {'is' if len(held) == 1 else 'are'} on hold",
         f"{held[0].held_by}: {held[0].reason}",
         anchor="something-is-on-hold",
     )

@@ -205,7 +205,7 @@ GOING = OnHold(Hold(channel="ws", held_by="ben", held_at=NOW, reason="maintenanc
         ({"workers": [worker("sender"), worker("consumer")]}, "warn", "No scheduled tasks are running"),
         ({"holds": HELD[:1]}, "warn", "In-app is on hold"),
         ({"holds": HELD[:2]}, "warn", "In-app and Template order on SMS are on hold"),
-        ({"holds": HELD}, "warn", "In-app and Template order on SMS and 1 other are on hold"),
+        ({"holds": HELD}, "warn", "In-app, Template order on SMS and 1 other are on hold"),
         ({"holds": [GOING]}, "ok", "Sending normally"),
         ({"is_empty": True, "workers": [worker("sender")]}, "quiet", "Ready to send"),
     ],
