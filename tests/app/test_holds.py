@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
@@ -318,3 +319,19 @@ def test_a_sweep_asks_as_much_of_many_rows_aside_as_of_few() -> None:
     few = statements()
     accept(*(templated() for _ in range(300)))
     assert statements() == few
+
+
+def test_the_migration_keeps_a_channel_on_hold_that_was_so_as_a_whole() -> None:
+    """As the dashboard's button left it before there were holds: every lane of the channel paused with the same words."""
+    accept(incoming(), incoming(meta={"priority": "high"}), incoming(channel="email"), incoming(channel="webhook"))
+    paused = Lane.objects.filter(channel__in=["ws", "webhook"]).values_list("id", flat=True)
+    lifecycle.lane_pause(lane_ids=list(paused), by="ana", reason="maintenance")
+    accept(incoming(channel="webhook", meta={"priority": "low"}))  # so that this channel is paused in part
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("deliveries.migrations.0005_holds").CHANNELS_ON_HOLD)
+    hold = Hold.objects.get()
+    assert (hold.channel, hold.tenant, hold.held_by, hold.reason) == ("ws", None, "ana", "maintenance")
+    assert set(Lane.objects.filter(paused_at__isnull=False).values_list("channel", flat=True)) == {"webhook"}
+    assert claim() == []
+    let_go(hold)
+    assert len(claim()) == 2
