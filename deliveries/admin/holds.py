@@ -92,6 +92,10 @@ class HoldAdmin(KeysetAdmin):
         rows: QuerySet[Hold] = super().get_queryset(request).select_related("tenant")
         return rows
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Show the tenant where there is more than one."""
+        return [name for name in self.fields if name != "tenant" or many_tenants()]
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The dashboard's dialog places holds."""
         return False
