@@ -44,7 +44,8 @@ CLAIM = """
 UPDATE notification_delivery d SET lease_token = %(token)s, claims = claims + 1,
     lease_expires_at = statement_timestamp() + interval '90 seconds'
 FROM (SELECT id FROM notification_delivery WHERE channel = %(channel)s AND lane_id = %(lane)s AND lease_expires_at IS NULL
-        AND next_attempt_at <= statement_timestamp() ORDER BY next_attempt_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due
+        AND hold_id IS NULL AND next_attempt_at <= statement_timestamp()
+        ORDER BY next_attempt_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due
 WHERE d.id = due.id RETURNING d.id, d.tenant_id, d.user_id, d.template_code, d.locale, d.data
 """
 START = """

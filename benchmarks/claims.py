@@ -203,6 +203,29 @@ def fairness(bench: Bench, options: argparse.Namespace) -> None:
     report("Claims of 500 from the same channel", times)
 
 
+def holds(bench: Bench, options: argparse.Namespace) -> None:
+    """Half of a lane's rows are of a template that staff hold: claims before, while the rows are put aside, and afterwards."""
+    from deliveries import lifecycle
+
+    bench.rows("email", tenants=bench.tenants(1), count=options.many)
+    bench.world.database.execute("UPDATE notification_delivery SET template_code = 'welcome' WHERE id % 2 = 0")
+    bench.settle()
+    before, meanwhile = repeated(bench, options, "email"), Times()
+    lifecycle.hold_place(by="bench", reason="bench", template_code="welcome")
+    began, put_aside = time.perf_counter(), 0
+    while (swept := lifecycle.sweep()).has_more_held:
+        put_aside += swept.put_aside
+        bench.give_back(bench.claim("email", meanwhile))
+    put_aside += swept.put_aside
+    seconds = time.perf_counter() - began
+    print(
+        f"\n{put_aside:,} of {options.many:,} rows put aside in {seconds:,.1f} s, a claim after each step", flush=True
+    )
+    after = repeated(bench, options, "email")
+    report("Claims of 500", {"nothing on hold": before, "while rows are put aside": meanwhile, "half put aside": after})
+    print_goals("half put aside / nothing on hold", after, before)
+
+
 def repeated(bench: Bench, options: argparse.Namespace, channel: str) -> Times:
     """Claim and give back, again and again."""
     times = Times()
@@ -232,6 +255,7 @@ CASES: dict[str, Callable[[Bench, argparse.Namespace], None]] = {
     "new": lambda bench, options: drain(bench, options, is_new=True),
     "snapshot": lambda bench, options: drain(bench, options, beside_snapshot=True),
     "fairness": fairness,
+    "holds": holds,
 }
 
 

@@ -65,7 +65,8 @@ FROM deliveries_tenant t, generate_series(0, %s - 1) n WHERE t.slug = %s
 
 LAST_ID = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM notification_delivery_id_seq"
 ANY_WAITING = """
-SELECT EXISTS (SELECT FROM notification_delivery WHERE lease_expires_at IS NULL AND next_attempt_at IS NOT NULL AND channel >= '')
+SELECT EXISTS (SELECT FROM notification_delivery
+    WHERE lease_expires_at IS NULL AND next_attempt_at IS NOT NULL AND hold_id IS NULL AND channel >= '')
 """
 ANY_IN_FLIGHT = """
 SELECT EXISTS (SELECT FROM notification_delivery WHERE lease_expires_at IS NOT NULL AND user_id >= '00000000-0000-0000-0000-000000000000')

@@ -20,7 +20,8 @@ from django.db.models import Count, Max
 from django.utils import timezone
 
 from deliveries.channels import Channel
-from deliveries.models import DeadLetter, Delivery, Lane, Provider, WorkerHeartbeat
+from deliveries.lifecycle.holds import ASIDE, lane_is_held
+from deliveries.models import DeadLetter, Delivery, Hold, Lane, Provider, WorkerHeartbeat
 
 CHART_MINUTES: Final = 60
 RATE_MINUTES: Final = 5
@@ -43,24 +44,40 @@ FROM notification_delivery
 WHERE accepted_at >= %(since)s AND entrance NOT LIKE 'replay:%%'
 """
 
-# One bounded look into each lane, by the claim's own index. A lane with a pace or on hold is late on purpose.
-QUEUE_SQL: Final = """
+# One bounded look into each lane, by the claim's own index, which has nothing that was put aside for a hold. A lane with a pace or on
+# hold is late on purpose.
+QUEUE_SQL: Final = f"""
 SELECT lane.channel,
     count(due.next_attempt_at),
     min(due.next_attempt_at) FILTER (WHERE NOT lane.on_purpose),
     mode() WITHIN GROUP (ORDER BY nullif(due.reason, '')) FILTER (WHERE NOT lane.on_purpose)
 FROM (
     SELECT id, channel, (paused_at IS NOT NULL OR cancelled_at IS NOT NULL OR pace_per_minute IS NOT NULL
-        OR coalesce(not_before > statement_timestamp(), false)) AS on_purpose
+        OR {lane_is_held("deliveries_lane")} OR coalesce(not_before > statement_timestamp(), false)) AS on_purpose
     FROM deliveries_lane
 ) lane
 CROSS JOIN LATERAL (
     SELECT next_attempt_at, reason FROM notification_delivery
     WHERE channel = lane.channel AND lane_id = lane.id AND lease_expires_at IS NULL AND next_attempt_at IS NOT NULL
-        AND next_attempt_at <= statement_timestamp()
+        AND hold_id IS NULL AND next_attempt_at <= statement_timestamp()
     ORDER BY next_attempt_at LIMIT %(limit)s
 ) due
 GROUP BY lane.channel
+"""
+
+# What waits in the lanes that a hold keeps whole, and what was put aside for it, each bounded.
+HOLDS_SQL: Final = f"""SELECT counted.id, counted.waiting FROM ({ASIDE}
+SELECT h.id, least(%(limit)s, CASE WHEN h.template_code = '' AND h.category = '' THEN (
+        SELECT count(*) FROM (SELECT FROM deliveries_lane l CROSS JOIN LATERAL (
+            SELECT FROM notification_delivery d
+            WHERE d.channel = l.channel AND d.lane_id = l.id
+                AND d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL AND d.hold_id IS NULL LIMIT %(limit)s) w
+            WHERE coalesce(h.tenant_id = l.tenant_id, true) AND h.channel IN ('', l.channel) LIMIT %(limit)s) whole) ELSE 0 END
+    + (SELECT count(*) FROM (SELECT FROM aside a JOIN deliveries_lane l ON l.id = a.lane_id CROSS JOIN LATERAL (
+            SELECT FROM notification_delivery d WHERE d.hold_id = a.hold_id AND d.lane_id = a.lane_id LIMIT %(limit)s) w
+        WHERE a.hold_id = h.id OR (h.template_code = '' AND h.category = ''
+            AND coalesce(h.tenant_id = l.tenant_id, true) AND h.channel IN ('', l.channel)) LIMIT %(limit)s) put_aside)) AS waiting
+FROM deliveries_hold h WHERE h.ended_at IS NULL) counted
 """
 
 # By accepted_at first, which has the index: a job that waited for more than a day is not in the chart.
@@ -127,12 +144,11 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """A paused lane's part in its channel."""
+class OnHold:
+    """A hold, and how many rows wait behind it: up to COUNT_LIMIT. One that was let go stays until all of them are back."""
 
-    by: str
-    since: datetime
-    reason: str
+    hold: Hold
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +163,6 @@ class ChannelFigures:
     sent_lately: int = 0
     sent_in_hour: int = 0
     failed_in_hour: int = 0
-    lanes: int = 0
-    lanes_held: int = 0
-    hold: Hold | None = None
 
     @property
     def sent_per_minute(self) -> float:
@@ -187,6 +200,7 @@ class Figures:
     minutes: list[Minute]
     causes: list[Cause]
     workers: list[WorkerHeartbeat] = field(default_factory=list)
+    holds: list[OnHold] = field(default_factory=list)
     is_empty: bool = False
 
 
@@ -218,6 +232,7 @@ def read() -> Figures:
         minutes=_minutes(now, flow),
         causes=causes(),
         workers=list(WorkerHeartbeat.objects.exclude(state=WorkerHeartbeat.State.STOPPED)),
+        holds=holds(),
         is_empty=not Delivery.objects.exists(),
     )
 
@@ -227,6 +242,13 @@ def balance(now: datetime) -> Balance:
     since = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=BALANCE_HOURS)
     (row,) = _rows(BALANCE_SQL, since=since)
     return Balance(since, *row)
+
+
+def holds() -> list[OnHold]:
+    """Return what is on hold or on its way back, the oldest first, with the rows that wait behind each. Two queries."""
+    waiting = dict(_rows(HOLDS_SQL, limit=COUNT_LIMIT))
+    open_holds = Hold.objects.filter(ended_at=None).select_related("tenant").order_by("id")
+    return [OnHold(hold, waiting.get(hold.pk, 0)) for hold in open_holds]
 
 
 def causes(limit: int = CAUSES) -> list[Cause]:
@@ -248,9 +270,7 @@ def retries() -> dict[tuple[str, str, str], Retries]:
 
 def _channels(now: datetime, flow: Sequence[tuple[Any, ...]]) -> list[ChannelFigures]:
     queues = {row[0]: row[1:] for row in _rows(QUEUE_SQL, limit=COUNT_LIMIT)}
-    lanes: dict[str, list[Lane]] = {}
-    for lane in Lane.objects.filter(cancelled_at=None).order_by("-paused_at"):
-        lanes.setdefault(lane.channel, []).append(lane)
+    lanes = Lane.objects.filter(cancelled_at=None).order_by().values_list("channel", flat=True).distinct()
     lately = now - timedelta(minutes=RATE_MINUTES)
     served = {*settings.CHANNEL_SENDERS, *Provider.objects.filter(is_enabled=True).values_list("channel", flat=True)}
     names = {*served, *queues, *lanes, *(row[0] for row in flow)}
@@ -259,7 +279,6 @@ def _channels(now: datetime, flow: Sequence[tuple[Any, ...]]) -> list[ChannelFig
     for name in sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name)):
         due, oldest, reason = queues.get(name, (0, None, None))
         mine = [row for row in flow if row[0] == name]
-        held = [lane for lane in lanes.get(name, []) if lane.paused_at is not None]
         figures.append(
             ChannelFigures(
                 channel=name,
@@ -270,20 +289,9 @@ def _channels(now: datetime, flow: Sequence[tuple[Any, ...]]) -> list[ChannelFig
                 sent_lately=sum(sent for _, minute, sent, _ in mine if minute >= lately),
                 sent_in_hour=sum(sent for _, _, sent, _ in mine),
                 failed_in_hour=sum(failed for _, _, _, failed in mine),
-                lanes=len(lanes.get(name, [])),
-                lanes_held=len(held),
-                hold=_hold(held),
             )
         )
     return figures
-
-
-def _hold(held: Sequence[Lane]) -> Hold | None:
-    since = [(lane.paused_at, lane) for lane in held if lane.paused_at is not None]
-    if not since:
-        return None
-    at, lane = min(since, key=lambda pair: pair[0])
-    return Hold(lane.paused_by, at, lane.pause_reason)
 
 
 def _minutes(now: datetime, flow: Sequence[tuple[Any, ...]]) -> list[Minute]:

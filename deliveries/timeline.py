@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet, Subquery
 from django.utils import timezone
 
 from deliveries.channels import Channel, Status
-from deliveries.models import Delivery, DeliveryAttempt, Lane
+from deliveries.models import Delivery, DeliveryAttempt, Hold, Lane
 from deliveries.reasons import describe
 
 Facts = Mapping[str, str | int | bool]
@@ -62,8 +62,11 @@ class TimelineEvent:
     facts: Facts = field(default_factory=dict)
 
 
-def timeline(delivery: Delivery) -> list[TimelineEvent]:
-    """Tell what happened to a delivery, oldest first; what it waits for comes last. At most two queries."""
+def timeline(delivery: Delivery, *, hold: Hold | None = None) -> list[TimelineEvent]:
+    """Tell what happened to a delivery, oldest first; what it waits for comes last. At most two queries.
+
+    `hold`: what it waits for, if it is on hold (`deliveries.holds`).
+    """
     attempts = list(delivery.failed_attempts.order_by("number")) if delivery.attempts else []
     lane, original, replays = _relatives(delivery)
     return [
@@ -72,7 +75,7 @@ def timeline(delivery: Delivery) -> list[TimelineEvent]:
         *_ending(delivery),
         *_afterwards(delivery),
         *(_replayed(replay) for replay in replays),
-        *_next(delivery, lane),
+        *_next(delivery, lane, hold),
     ]
 
 
@@ -190,10 +193,14 @@ def _replayed(replay: Delivery) -> TimelineEvent:
     return TimelineEvent(replay.accepted_at, Kind.REPLAYED, "Sent again", detail, {"job_id": str(replay.job_id)})
 
 
-def _next(delivery: Delivery, lane: Lane | None) -> Iterator[TimelineEvent]:
+def _next(delivery: Delivery, lane: Lane | None, hold: Hold | None) -> Iterator[TimelineEvent]:
     """Tell what a waiting row waits for, until when and why."""
     due = delivery.next_attempt_at
     if lane is None or due is None or not delivery.is_waiting:
+        return
+    if hold is not None:
+        since = max(hold.held_at, delivery.accepted_at)
+        yield TimelineEvent(since, Kind.HELD, "On hold", f"By {hold.held_by}: {hold.reason}", {"by": hold.held_by})
         return
     if lane.paused_at is not None:
         detail = _joined([f"By {lane.paused_by}" if lane.paused_by else "", lane.pause_reason], ": ")

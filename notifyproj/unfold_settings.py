@@ -104,6 +104,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "separator": True,
             "items": [
                 _item(request, "Workers", "memory", "deliveries_workerheartbeat"),
+                _item(request, "Holds", "pause_circle", "deliveries_hold"),
                 _item(request, "Lanes", "alt_route", "deliveries_lane"),
                 {
                     "title": "Runbook",

@@ -17,12 +17,13 @@ from django.utils import timezone
 from deliveries import figures, ingest
 from deliveries.admin import words
 from deliveries.admin.base import staff_name
+from deliveries.admin.holds import hold_options, may_hold
 from deliveries.admin.people import find_people
 from deliveries.admin.verdict import verdict
 from deliveries.channels import Channel
 from deliveries.hints import hint
 from deliveries.jobs import parse_job
-from deliveries.models import Contact
+from deliveries.models import Contact, Hold
 from deliveries.reasons import describe
 
 REFRESH_SECONDS: Final = 5
@@ -41,8 +42,13 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         **context,
         "title": "Dashboard",
         "may_see": request.user.has_perm("deliveries.view_delivery"),
-        **(live_context(request) if request.user.has_perm("deliveries.view_delivery") else {}),
+        **(_whole_page(request) if request.user.has_perm("deliveries.view_delivery") else {}),
     }
+
+
+def _whole_page(request: HttpRequest) -> dict[str, Any]:
+    """Return what the page and its dialogs show."""
+    return {**live_context(request), "hold_options": hold_options() if may_hold(request) else {}}
 
 
 def live_context(request: HttpRequest) -> dict[str, Any]:
@@ -54,8 +60,18 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
         "verdict": answer,
         "verdict_icon": ICONS[answer.tone],
         "verdict_page": reverse(answer.page) if answer.page else "",
+        "holds": [
+            {
+                "hold": one.hold,
+                "what": words.held(one.hold),
+                "waiting": one.waiting,
+                "has_more": one.waiting >= figures.COUNT_LIMIT,
+            }
+            for one in now.holds
+        ],
         "channels": [
             {
+                "hold": hold_of_channel(row.channel, now),
                 "row": row,
                 "word": words.channel(row.channel),
                 "icon": words.channel_icon(row.channel),
@@ -74,7 +90,7 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
         "sent_in_hour": sum(minute.sent for minute in now.minutes),
         "failed_in_hour": sum(minute.failed for minute in now.minutes),
         "refresh_seconds": REFRESH_SECONDS,
-        "may_hold": request.user.has_perm("deliveries.change_lane"),
+        "may_hold": may_hold(request),
         "may_test": request.user.has_perm("deliveries.add_delivery"),
         "test_form": TestForm(),
         "people": Contact.objects.order_by("-id")[:20],
@@ -82,6 +98,12 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
     if now.is_empty:
         values["first_job"] = first_job(request)
     return values
+
+
+def hold_of_channel(channel: str, now: figures.Figures) -> Hold | None:
+    """Return the hold of a whole channel, whoever's rows wait there."""
+    whole = (one.hold for one in now.holds if one.hold.is_of_lanes and one.hold.let_go_at is None)
+    return next((hold for hold in whole if hold.channel == channel and hold.tenant_id is None), None)
 
 
 def fragment(request: HttpRequest) -> HttpResponse:

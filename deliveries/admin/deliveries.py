@@ -17,11 +17,12 @@ from django.utils.safestring import SafeString
 from deliveries import lifecycle
 from deliveries.admin import dashboard, delivery_page, runbook, words
 from deliveries.admin.base import audit, chip, many_tenants, post_only, say, staff_name, two_lines, when
-from deliveries.admin.filters import AcceptedFilter, ChannelFilter, SavedView, TenantFilter
+from deliveries.admin.filters import AcceptedFilter, ChannelFilter, HoldFilter, SavedView, TenantFilter
 from deliveries.admin.paging import KeysetAdmin
 from deliveries.admin.people import contacts_of, deliveries_about
 from deliveries.channels import Channel, Status
 from deliveries.hints import hint
+from deliveries.holds import hold_of, holds_in_force
 from deliveries.ingest import refusal_of
 from deliveries.models import Delivery
 from deliveries.reasons import describe
@@ -33,8 +34,8 @@ class DeliveryAdmin(KeysetAdmin):
 
     list_display = ("person", "channel_word", "message", "state", "note", "accepted")
     list_display_links = ("person",)
-    list_filter = (SavedView, ChannelFilter, AcceptedFilter, TenantFilter)
-    list_select_related = ("lane",)
+    list_filter = (SavedView, ChannelFilter, AcceptedFilter, TenantFilter, HoldFilter)
+    list_select_related = ("lane", "tenant")
     list_before_template = "admin/deliveries/_views.html"
     search_fields = ("job_id",)
     search_help_text = "Job id, user id, address or name"
@@ -53,10 +54,12 @@ class DeliveryAdmin(KeysetAdmin):
         return (deliveries_about(search_term, queryset) if search_term.strip() else queryset), False
 
     def decorate(self, request: HttpRequest, rows: Sequence[Any]) -> None:
-        """Give each row its contact."""
+        """Give each row its contact, and what it is on hold for."""
+        holds = holds_in_force()
         contacts = contacts_of(rows)
         for row in rows:
             row.contact = contacts.get((row.tenant_id, row.user_id))
+            row.on_hold = hold_of(row, holds)
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         """Show the tenant where there is more than one."""
@@ -109,21 +112,23 @@ class DeliveryAdmin(KeysetAdmin):
         return format_html("{}", row.content_title or "Without a template")
 
     @admin.display(description="Status")
-    def state(self, row: Delivery) -> SafeString:
-        """Say the status, and the outcome beside it."""
+    def state(self, row: Any) -> SafeString:
+        """Say the status, and beside it the outcome, or that it is on hold."""
         status, outcome = words.status(row), words.outcome(row)
+        if row.on_hold is not None:
+            outcome = words.Chip("On hold", "warn")
         first = chip(status.text, status.tone)
         return format_html("{} {}", first, chip(outcome.text, outcome.tone)) if outcome else first
 
     @admin.display(description="What next")
-    def note(self, row: Delivery) -> SafeString:
+    def note(self, row: Any) -> SafeString:
         """Say until when and why a row waits, or why it was not sent."""
         if row.status in (Status.FAILED, Status.SUPPRESSED, Status.EXPIRED):
             text = describe(row.reason).title
         elif row.status == Status.SENT:
             text = ""
         else:
-            text = words.whats_next(row)
+            text = words.whats_next(row, hold=row.on_hold)
         return format_html('<span class="ns-muted ns-note">{}</span>', text)
 
     @admin.display(description="Accepted")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from deliveries.admin import words
 from deliveries.admin.people import contacts_of
 from deliveries.channels import Status
+from deliveries.holds import hold_of, holds_in_force
 from deliveries.models import Contact, Delivery, TemplateVersion, Tenant
 from deliveries.original_job import job_of
 from deliveries.reasons import describe
@@ -55,7 +56,8 @@ class Preview:
 def context(row: Delivery) -> dict[str, Any]:
     """Return everything the template needs, by a fixed number of queries."""
     contact = contacts_of([row]).get((row.tenant_id, row.user_id))
-    events = timeline(row)
+    hold = hold_of(row, holds_in_force()) if row.is_waiting else None
+    events = timeline(row, hold=hold)
     copies = sum(event.kind == Kind.REPLAYED for event in events)
     is_bad = row.status in (Status.FAILED, Status.SUPPRESSED, Status.EXPIRED)
     return {
@@ -67,7 +69,8 @@ def context(row: Delivery) -> dict[str, Any]:
         "priority": words.PRIORITIES[row.priority],
         "status": words.status(row),
         "outcome": words.outcome(row),
-        "next": words.whats_next(row),
+        "next": words.whats_next(row, hold=hold),
+        "is_on_hold": hold is not None,
         "reason": describe(row.reason) if is_bad and row.reason else None,
         "events": [(event, TONES.get(event.kind, "quiet")) for event in events],
         "preview": preview(row, contact),

@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from deliveries.admin import words
 from deliveries.channels import Channel, Status
+from deliveries.holds import WAITS, holds_in_force, waiting_for
 from deliveries.models import Delivery, Tenant
 
 #: Conditions that name the predicate of an index, so that a rare status is found without reading the table.
-UNLEASED = Q(next_attempt_at__isnull=False, lease_expires_at=None)
 HAS_REASON = ~Q(reason="")
 
 
@@ -25,8 +25,9 @@ class SavedView(SimpleListFilter):
     title = "view"
     parameter_name = "view"
     conditions: ClassVar[dict[str, tuple[str, Q]]] = {
-        "waiting": ("Waiting", UNLEASED & Q(status=Status.PENDING)),
-        "retrying": ("Trying again", UNLEASED & Q(status=Status.RETRYING)),
+        "waiting": ("Waiting", WAITS & Q(status=Status.PENDING)),
+        "on-hold": ("On hold", WAITS),
+        "retrying": ("Trying again", WAITS & Q(status=Status.RETRYING)),
         "sending": ("In progress", Q(lease_expires_at__isnull=False)),
         "failed": ("Failed", HAS_REASON & Q(status=Status.FAILED)),
         "not-sent": ("Not sent", HAS_REASON & Q(status__in=[Status.EXPIRED, Status.SUPPRESSED, Status.CANCELLED])),
@@ -43,6 +44,8 @@ class SavedView(SimpleListFilter):
         if chosen not in self.conditions:
             return queryset
         queryset = queryset.filter(self.conditions[chosen][1])
+        if chosen == "on-hold":
+            queryset = queryset.filter(waiting_for(holds_in_force()))
         if chosen == "sent":
             queryset = queryset.filter(finished_at__gte=timezone.localtime().replace(hour=0, minute=0, second=0))
         return queryset
@@ -99,3 +102,22 @@ class TenantFilter(SimpleListFilter):
         """Narrow the list."""
         chosen = self.value()
         return queryset.filter(tenant_id=int(chosen)) if chosen and chosen.isdigit() else queryset
+
+
+class HoldFilter(SimpleListFilter):
+    """By one hold, as the dashboard links it; hidden while nothing is on hold."""
+
+    title = "on hold"
+    parameter_name = "hold"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer what is on hold now."""
+        self.holds = {str(hold.pk): hold for hold in holds_in_force()}
+        return [(pk, words.held(hold)) for pk, hold in self.holds.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow the list. A hold that is over keeps nothing waiting."""
+        chosen = self.value()
+        if not chosen:
+            return queryset
+        return queryset.filter(waiting_for([self.holds[chosen]] if chosen in self.holds else []))

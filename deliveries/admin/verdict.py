@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from deliveries.admin import words
-from deliveries.figures import Balance, ChannelFigures, Figures
+from deliveries.figures import Balance, ChannelFigures, Figures, OnHold
 from deliveries.models import WorkerHeartbeat
 from deliveries.reasons import describe
 
 LATE_AFTER: Final = timedelta(minutes=1)
+MOST_NAMED: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def verdict(figures: Figures, *, down_after: timedelta) -> Verdict:
         _behind(figures.channels, figures.read_at),
         _stuck(alive),
         _no_helper(figures, alive),
-        _held(figures.channels),
+        _held(figures.holds),
     )
     return next(filter(None, checks), None) or _well(figures)
 
@@ -107,14 +108,19 @@ def _no_helper(figures: Figures, alive: Sequence[WorkerHeartbeat]) -> Verdict | 
     return Verdict("warn", sentence, advice, page, "no-scheduled-tasks-are-running")
 
 
-def _held(channels: Sequence[ChannelFigures]) -> Verdict | None:
-    held = [row for row in channels if row.hold is not None]
+def _held(holds: Sequence[OnHold]) -> Verdict | None:
+    held = [one.hold for one in holds if one.hold.let_go_at is None]
     if not held:
         return None
-    names = " and ".join(words.channel(row.channel) for row in held)
-    hold = held[0].hold
-    why = f"{hold.by or 'Staff'}: {hold.reason}" if hold and hold.reason else ""
-    return Verdict("warn", f"{names} {'is' if len(held) == 1 else 'are'} on hold", why)
+    names = [words.held(hold) for hold in held[:MOST_NAMED]]
+    if len(held) > MOST_NAMED:
+        names = [", ".join(names), words.count(len(held) - MOST_NAMED, "other")]
+    return Verdict(
+        "warn",
+        f"{' and '.join(names)} {'is' if len(held) == 1 else 'are'} on hold",
+        f"{held[0].held_by}: {held[0].reason}",
+        anchor="something-is-on-hold",
+    )
 
 
 def _well(figures: Figures) -> Verdict:

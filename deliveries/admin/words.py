@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 
 from deliveries.channels import WAITING, Channel, Status
-from deliveries.models import Delivery, WorkerHeartbeat
+from deliveries.models import Delivery, Hold, WorkerHeartbeat
 from deliveries.reasons import MAY_HAVE_BEEN_SENT, describe
 
 CHANNELS: Final = {
@@ -134,11 +134,25 @@ def message(delivery: Delivery) -> str:
     return delivery.template_code or title or "Without a template"
 
 
-def whats_next(delivery: Delivery, *, now: datetime | None = None) -> str:
-    """Say what happens next with a delivery, or why nothing does. Needs `delivery.lane` when it waits."""
+def held(hold: Hold) -> str:
+    """Name what a hold keeps waiting: `E-mail`, `Template welcome on SMS of Acme`, `Everything of Acme`."""
+    parts = [
+        f"template {hold.template_code}" if hold.template_code else "",
+        f"category {hold.category}" if hold.category else "",
+    ]
+    text = " in ".join(filter(None, parts))
+    if hold.channel:
+        text = f"{text} on {channel(hold.channel)}" if text else channel(hold.channel)
+    if hold.tenant is not None:
+        text = f"{text or 'everything'} of {hold.tenant.name}"
+    return text[:1].upper() + text[1:]
+
+
+def whats_next(delivery: Delivery, *, hold: Hold | None = None, now: datetime | None = None) -> str:
+    """Say what happens next with a delivery, or why nothing does. Needs `delivery.lane` when it waits, and what it is on hold for."""
     now = now or timezone.now()
     if delivery.status in WAITING:
-        return _waits_for(delivery, now)
+        return _waits_for(delivery, hold, now)
     match delivery.status:
         case Status.SENDING:
             return f"Attempt {delivery.attempts} is under way."
@@ -153,11 +167,13 @@ def whats_next(delivery: Delivery, *, now: datetime | None = None) -> str:
     return describe(delivery.reason).fix if delivery.reason else "Nothing happens by itself."
 
 
-def _waits_for(delivery: Delivery, now: datetime) -> str:
+def _waits_for(delivery: Delivery, hold: Hold | None, now: datetime) -> str:
     """Say until when and why a delivery waits."""
     lane, due = delivery.lane, delivery.next_attempt_at
     if lane is not None and lane.cancelled_at is not None:
         return "It is being cancelled."
+    if hold is not None:
+        return f"On hold since {moment(hold.held_at)} by {hold.held_by}: {hold.reason} ({held(hold)})"
     if lane is not None and lane.paused_at is not None:
         why = f": {lane.pause_reason}" if lane.pause_reason else ""
         return f"On hold since {moment(lane.paused_at)} by {lane.paused_by or 'staff'}{why}."

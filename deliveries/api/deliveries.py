@@ -21,8 +21,9 @@ from deliveries.api.errors import ApiError
 from deliveries.api.fields import CanonicalUUIDField, TextField, TimestampField
 from deliveries.api.paging import KeysetPagination, read_query
 from deliveries.channels import OPEN, Priority, Status
+from deliveries.holds import hold_of, holds_in_force, waiting_for
 from deliveries.ingest import refusal_of
-from deliveries.models import ApiKey, Delivery
+from deliveries.models import ApiKey, Delivery, Hold
 from deliveries.queries import DeliveryFilter, deliveries_matching
 from deliveries.timeline import Kind, TimelineEvent, timeline
 
@@ -45,11 +46,13 @@ class DeliveryQuery(serializers.Serializer[Any]):
     accepted_after = TimestampField(required=False, help_text="From this time on.")
     accepted_before = TimestampField(required=False, help_text="Before this time.")
     has_problem = serializers.ChoiceField(["true", "false"], required=False)
+    on_hold = serializers.ChoiceField(["true", "false"], required=False, help_text="Whether staff hold it now.")
 
     def wanted(self, caller: Caller) -> DeliveryFilter:
         """Return what was asked, for this caller."""
         asked = dict(self.validated_data)
         has_problem = asked.pop("has_problem", None)
+        asked.pop("on_hold", None)
         return DeliveryFilter(
             tenant_id=caller.tenant.pk if caller.tenant else None,
             statuses=asked.pop("status", ()),
@@ -59,12 +62,21 @@ class DeliveryQuery(serializers.Serializer[Any]):
         )
 
 
+class OnHoldSerializer(serializers.Serializer[Hold]):
+    """Who keeps a delivery waiting, since when and why."""
+
+    by = serializers.CharField(source="held_by")
+    since = serializers.DateTimeField(source="held_at")
+    reason = serializers.CharField()
+
+
 class DeliverySerializer(serializers.ModelSerializer[Delivery]):
-    """One delivery as a list shows it."""
+    """One delivery as a list shows it. Its context has `holds`, those in force."""
 
     tenant = serializers.CharField(source="tenant.slug", read_only=True)
     priority = serializers.SerializerMethodField()
     replay_of = serializers.UUIDField(source="original_job_id", read_only=True, allow_null=True)
+    on_hold = serializers.SerializerMethodField()
 
     class Meta:
         model = Delivery
@@ -72,7 +84,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
             "job_id", "tenant", "user_id", "channel", "priority", "status", "reason", "error_message", "outcome",
             "template_code", "locale", "category", "attempts", "address", "provider", "provider_message_id",
             "duration_ms", "is_test", "entrance", "replay_of", "created_at", "accepted_at", "send_after", "expires_at",
-            "next_attempt_at", "finished_at", "read_at", "acknowledged_at", "recalled_at",
+            "next_attempt_at", "on_hold", "finished_at", "read_at", "acknowledged_at", "recalled_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -80,6 +92,12 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     def get_priority(self, row: Delivery) -> str:
         """Return the priority's name, as jobs write it."""
         return Priority(row.priority).name.lower()
+
+    @shown_as(OnHoldSerializer(allow_null=True))
+    def get_on_hold(self, row: Delivery) -> dict[str, Any] | None:
+        """Return what staff hold it for, or null."""
+        hold = hold_of(row, self.context["holds"])
+        return OnHoldSerializer(hold).data if hold is not None else None
 
 
 class TimelineEventSerializer(serializers.Serializer[TimelineEvent]):
@@ -117,7 +135,9 @@ class DeliveryDetailSerializer(DeliverySerializer):
     @shown_as(TimelineEventSerializer(many=True))
     def get_timeline(self, row: Delivery) -> list[dict[str, Any]]:
         """Return the events, oldest first."""
-        return [TimelineEventSerializer(event).data for event in timeline(row)]
+        return [
+            TimelineEventSerializer(event).data for event in timeline(row, hold=hold_of(row, self.context["holds"]))
+        ]
 
 
 class ReplayedSerializer(serializers.Serializer[Any]):
@@ -151,12 +171,17 @@ class DeliveryListView(GenericAPIView[Delivery]):
         responses={200: DeliverySerializer(many=True), **errors(400, 404)},
     )
     def get(self, request: Request) -> Response:
-        """Answer one page. Two queries with a key, whatever is asked."""
+        """Answer one page. Three queries with a key, whatever is asked."""
         query = DeliveryQuery(data=read_query(request, DeliveryQuery))
         query.is_valid(raise_exception=True)
+        holds = holds_in_force()
         rows = _with_names(deliveries_matching(query.wanted(caller_of(request)))).defer(*UNLISTED)
+        if asked := query.validated_data.get("on_hold"):
+            held = waiting_for(holds)
+            rows = rows.filter(held if asked == "true" else ~held)
         page = self.paginate_queryset(rows)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        context = {**self.get_serializer_context(), "holds": holds}
+        return self.get_paginated_response(self.get_serializer(page, many=True, context=context).data)
 
 
 class DeliveryView(APIView):
@@ -175,7 +200,7 @@ class DeliveryView(APIView):
     def get(self, request: Request, job_id: UUID) -> Response:
         """Answer the delivery and its story."""
         row = _find(caller_of(request), job_id, Delivery.objects.select_related("template_version"))
-        return Response(DeliveryDetailSerializer(row).data)
+        return Response(DeliveryDetailSerializer(row, context={"holds": holds_in_force()}).data)
 
 
 class ReplayView(APIView):

@@ -18,9 +18,10 @@ from deliveries.addresses import NOWHERE, Address
 from deliveries.api.intake import Parsed, Result, judged
 from deliveries.channels import Channel, Status
 from deliveries.compose import compose
+from deliveries.holds import holds_in_force
 from deliveries.jobs import NotificationJob
 from deliveries.lifecycle import ClaimedRow, Person
-from deliveries.models import ApiKey, Contact, Device, WebhookEndpoint
+from deliveries.models import ApiKey, Contact, Device, Hold, WebhookEndpoint
 from deliveries.reasons import describe
 from deliveries.rendering import RenderError, TemplateBook
 from deliveries.rendering.book import NEWEST
@@ -43,7 +44,7 @@ class PublishedWords(TemplateBook):
 
 
 def forecast(parsed: Sequence[Parsed], *, key: ApiKey) -> list[Result]:
-    """Say what would become of each job, in order. `delivery_status` is SENT where nothing stands in the way.
+    """Say what would become of each job, in order: SENT where nothing stands in the way, PENDING where it would wait on hold.
 
     Stores nothing. A number of queries that does not depend on the number of jobs.
     Raises: django.db.OperationalError when the database is away.
@@ -53,10 +54,10 @@ def forecast(parsed: Sequence[Parsed], *, key: ApiKey) -> list[Result]:
     jobs = [job for job, result in rows if isinstance(job, NotificationJob) and _would_be_tried(result)]
     people = _people({job.user_id for job in jobs}, key)
     addresses = _addresses(jobs, key)
-    words = PublishedWords()
+    words, holds = PublishedWords(), holds_in_force()
     words.read(key.tenant_id, {job.template_code for job in jobs if job.template_code})
     return [
-        _composed(job, result, key, people, words, addresses)
+        _held(job, _composed(job, result, key, people, words, addresses), key, holds)
         if isinstance(job, NotificationJob) and _would_be_tried(result)
         else _worded(result)
         for job, result in rows
@@ -122,6 +123,18 @@ def _composed(
     except (RenderError, SendError) as error:
         return replace(result, delivery_status=Status.FAILED.value, reason=error.code, message=error.message)
     return replace(result, delivery_status=Status.SENT.value, message="Nothing stands in the way of sending it.")
+
+
+def _held(job: NotificationJob, result: Result, key: ApiKey, holds: Sequence[Hold]) -> Result:
+    """Say that what could be sent waits, when staff hold it."""
+    if result.delivery_status != Status.SENT:
+        return result
+    asked = {"channel": job.channel, "template_code": job.template_code, "category": job.category}
+    hold = next((hold for hold in holds if hold.covers(tenant_id=key.tenant_id, **asked)), None)
+    if hold is None:
+        return result
+    message = f"On hold since {hold.held_at:%Y-%m-%d %H:%M} UTC by {hold.held_by}: {hold.reason}. It waits until it is let go."
+    return replace(result, delivery_status=Status.PENDING.value, reason="on_hold", message=message)
 
 
 def _worded(result: Result) -> Result:

@@ -111,7 +111,8 @@ class ValidateJobsView(APIView):
         summary="Say what would happen to jobs",
         description=(
             "Stores and sends nothing. Beyond the rules for jobs it looks at the contact, its address and opt-outs, and "
-            "renders the template. `delivery_status` is what the delivery would come to; of a duplicate, what it has."
+            "renders the template. `delivery_status` is what the delivery would come to (PENDING: staff hold it); of a "
+            "duplicate, what it has."
         ),
         request=BODY,
         responses={200: ReceiptSerializer, **errors(400, 413, 415)},

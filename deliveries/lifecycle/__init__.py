@@ -9,6 +9,8 @@
     settle.py   expired, abandoned, cancelled,
                 no sender any more               on Django's connection, by the sweeper
     lanes.py    pause, resume, cancel, pace      on Django's connection, by staff
+    holds.py    hold, let go, and what is put
+                aside meanwhile                 on Django's connection, by staff and the sweeper
     serving.py  who serves a tenant's channel     conditions for the others
     replay.py   replay and cancel single rows    on Django's connection, by staff
 
@@ -18,6 +20,7 @@ Time is the database's (`statement_timestamp()`). No transaction stays open acro
 from deliveries.lifecycle.accept import Accepted, NewRow, RowsMissingError, accept
 from deliveries.lifecycle.claim import ClaimedRow, Tenants, claim, claim_suspects
 from deliveries.lifecycle.finish import Outcome, finish
+from deliveries.lifecycle.holds import hold_let_go, hold_place
 from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace
 from deliveries.lifecycle.outcome import Recorded, record_outcomes
 from deliveries.lifecycle.replay import cancel, replay
@@ -41,6 +44,8 @@ __all__ = [
     "claim_suspects",
     "finish",
     "give_back",
+    "hold_let_go",
+    "hold_place",
     "lane_cancel",
     "lane_pause",
     "lane_resume",

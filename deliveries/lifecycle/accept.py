@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from deliveries.channels import Status
-from deliveries.lifecycle.lanes import HOLD_OF_CHANNEL
+from deliveries.lifecycle.holds import aside_for
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_delivery (
@@ -38,27 +38,28 @@ COPY staged_delivery (id, tenant_id, job_id, user_id, channel, priority, templat
 """
 
 # A lane is made the first time that a tenant uses a channel at a priority, and never deleted.
-LANES = f"""
-INSERT INTO deliveries_lane (tenant_id, channel, priority, source, tokens, paused_at, paused_by, pause_reason)
-SELECT made.tenant_id, made.channel, made.priority, '', 0,
-    hold.paused_at, coalesce(hold.paused_by, ''), coalesce(hold.pause_reason, '')
+LANES = """
+INSERT INTO deliveries_lane (tenant_id, channel, priority, source, tokens)
+SELECT made.tenant_id, made.channel, made.priority, '', 0
 FROM (SELECT DISTINCT tenant_id, channel, priority FROM staged_delivery s
       WHERE reason = '' AND NOT EXISTS (
           SELECT FROM deliveries_lane l
-          WHERE (l.tenant_id, l.channel, l.priority, l.source) = (s.tenant_id, s.channel, s.priority, ''))) made {HOLD_OF_CHANNEL}
+          WHERE (l.tenant_id, l.channel, l.priority, l.source) = (s.tenant_id, s.channel, s.priority, ''))) made
 ORDER BY made.tenant_id, made.channel, made.priority
 ON CONFLICT (tenant_id, channel, priority, source) DO NOTHING
 """
 
 # Ordered by the unique key, so that two transactions that share jobs wait for each other and never deadlock. `accepted_at` is the
 # transaction's time, as the hour of its receipt is: else the two could lie on both sides of a full hour.
-INSERT = """
+INSERT = f"""
 INSERT INTO notification_delivery (
     id, tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content, data, meta, body_hash,
-    is_test, entrance, created_at, accepted_at, send_after, expires_at, status, next_attempt_at, finished_at, reason, error_message)
+    is_test, entrance, created_at, accepted_at, send_after, expires_at, status, next_attempt_at, hold_id, finished_at,
+    reason, error_message)
 SELECT s.id, s.tenant_id, s.job_id, s.user_id, s.channel, s.priority, l.id, s.template_code, s.locale, s.category, s.content, s.data,
     s.meta, s.body_hash, s.is_test, s.entrance, s.created_at, transaction_timestamp(), s.send_after, s.expires_at, v.status,
     CASE WHEN v.status = 'PENDING' THEN greatest(s.send_after, statement_timestamp()) END,
+    CASE WHEN v.status = 'PENDING' THEN {aside_for("s")} END,
     CASE WHEN v.status <> 'PENDING' THEN statement_timestamp() END,
     CASE v.status WHEN 'SUPPRESSED' THEN 'opted_out' WHEN 'EXPIRED' THEN 'expired' ELSE s.reason END,
     CASE v.status WHEN 'SUPPRESSED' THEN 'The person opted out of this channel'

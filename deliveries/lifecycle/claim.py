@@ -12,6 +12,8 @@ from uuid import UUID, uuid4
 
 from psycopg import AsyncConnection
 
+from deliveries.lifecycle.holds import lane_is_held
+
 # Two int4 keys: this constant names the use, the second is the channel. Claims of one channel take turns; with SKIP LOCKED alone
 # they fight over the same heads and come back short.
 CLAIM_LOCK = 0x6E6F7469
@@ -29,7 +31,7 @@ SEARCH_MARGIN = 2000
 SEARCH_CROWD = 100_000
 PACE_BURST_SECONDS = 2.0
 
-WAITING = "d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL"
+WAITING = "d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL AND d.hold_id IS NULL"
 
 COLUMNS = """d.id, d.tenant_id, d.job_id, d.user_id, d.channel, d.priority, d.template_code, d.locale, d.content, d.data, d.attempts,
     d.is_test, d.accepted_at, d.next_attempt_at, d.lost_leases, d.provider, d.expires_at"""
@@ -75,7 +77,7 @@ WITH RECURSIVE head (lane_id, first_due_at) AS (
         greatest(1, l.pace_per_minute / 60.0 * %(burst)s),
         l.tokens + l.pace_per_minute / 60.0 * extract(epoch FROM statement_timestamp() - coalesce(l.tokens_at, 'epoch'))
     )) END AS tokens) b
-    WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL
+    WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL AND NOT {lane_is_held("l")}
         AND coalesce(l.tenant_id = %(only_tenant)s::bigint, true) AND l.tenant_id <> ALL (%(not_tenants)s::bigint[])
         AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
         AND l.priority <= %(lowest_priority)s AND b.tokens >= 1 AND h.first_due_at <= statement_timestamp()
@@ -106,7 +108,7 @@ WITH RECURSIVE head (lane_id, first_due_at) AS (
     SELECT id FROM ranked WHERE place <= quota ORDER BY place > share, priority, next_attempt_at, id LIMIT %(limit)s
 ), locked AS (
     SELECT d.id FROM notification_delivery d JOIN picked USING (id)
-    WHERE d.lease_token IS NULL AND d.next_attempt_at <= statement_timestamp()
+    WHERE d.lease_token IS NULL AND d.hold_id IS NULL AND d.next_attempt_at <= statement_timestamp()
         AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
     ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED
 ), claimed AS (
@@ -135,11 +137,12 @@ WITH suspect AS (
     FROM notification_delivery d JOIN deliveries_lane l ON l.id = d.lane_id
     WHERE d.channel = ANY (%(channels)s) AND d.lost_leases > 0 AND {WAITING} AND d.next_attempt_at <= statement_timestamp()
         AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
-        AND l.paused_at IS NULL AND l.cancelled_at IS NULL
+        AND l.paused_at IS NULL AND l.cancelled_at IS NULL AND NOT {lane_is_held("l")}
         AND coalesce(l.tenant_id = %(only_tenant)s::bigint, true) AND l.tenant_id <> ALL (%(not_tenants)s::bigint[])
 ), locked AS (
     SELECT d.id FROM notification_delivery d JOIN suspect s USING (id)
-    WHERE d.lease_token IS NULL AND (s.place = 1 OR (s.first_losses = 1 AND s.lost_leases = 1 AND s.place <= %(limit)s))
+    WHERE d.lease_token IS NULL AND d.hold_id IS NULL
+        AND (s.place = 1 OR (s.first_losses = 1 AND s.lost_leases = 1 AND s.place <= %(limit)s))
     ORDER BY d.id FOR NO KEY UPDATE OF d SKIP LOCKED
 )
 UPDATE notification_delivery d SET lease_token = %(token)s, claims = claims + 1,

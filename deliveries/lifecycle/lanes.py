@@ -8,17 +8,6 @@ from django.db.models.functions import Now
 
 from deliveries.models import Lane
 
-# A channel that staff hold stays held for lanes made later: a new lane `made` is born with the newest hold of its channel when every
-# lane without a source is held, whoever's it is. Joined to the few lanes that a statement is about to make, so it may look at them all.
-HOLD_OF_CHANNEL = """
-LEFT JOIN LATERAL (
-    SELECT held.paused_at, held.paused_by, held.pause_reason FROM deliveries_lane held
-    WHERE held.channel = made.channel AND held.source = '' AND held.paused_at IS NOT NULL AND NOT EXISTS (
-        SELECT FROM deliveries_lane running
-        WHERE running.channel = made.channel AND running.source = '' AND running.paused_at IS NULL AND running.cancelled_at IS NULL)
-    ORDER BY held.paused_at DESC LIMIT 1) hold ON true
-"""
-
 
 def lane_pause(*, lane_ids: Sequence[int], by: str, reason: str) -> int:
     """Hold lanes: what waits there stays and costs no attempt. Returns how many were not held before. Idempotent."""

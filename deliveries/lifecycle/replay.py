@@ -10,16 +10,15 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from deliveries.lifecycle.lanes import HOLD_OF_CHANNEL
+from deliveries.lifecycle.holds import aside_for
 from deliveries.lifecycle.serving import asked, is_served
 
 # A replay without a pace leaves the pace that its lane has; the lanes that jobs come in by are never given one here.
 REPLAY_LANES = f"""
-INSERT INTO deliveries_lane (tenant_id, channel, priority, source, pace_per_minute, tokens, paused_at, paused_by, pause_reason)
-SELECT made.tenant_id, made.channel, made.priority, %(source)s, %(pace)s::int, 0,
-    hold.paused_at, coalesce(hold.paused_by, ''), coalesce(hold.pause_reason, '')
+INSERT INTO deliveries_lane (tenant_id, channel, priority, source, pace_per_minute, tokens)
+SELECT made.tenant_id, made.channel, made.priority, %(source)s, %(pace)s::int, 0
 FROM (SELECT DISTINCT tenant_id, channel, priority FROM notification_delivery
-      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL AND {is_served("notification_delivery")}) made {HOLD_OF_CHANNEL}
+      WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL AND {is_served("notification_delivery")}) made
 ORDER BY made.tenant_id, made.channel, made.priority
 ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute = excluded.pace_per_minute
     WHERE excluded.source <> '' AND excluded.pace_per_minute IS NOT NULL
@@ -28,10 +27,10 @@ ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute
 # An expiry that has passed would settle the new row at once, so the caller leaves those out ("too late").
 REPLAY = f"""
 INSERT INTO notification_delivery (tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content,
-    data, meta, body_hash, is_test, entrance, replay_of_id, created_at, accepted_at, expires_at, status, next_attempt_at)
+    data, meta, body_hash, is_test, entrance, replay_of_id, created_at, accepted_at, expires_at, status, next_attempt_at, hold_id)
 SELECT d.tenant_id, gen_random_uuid(), d.user_id, d.channel, d.priority, l.id, d.template_code, d.locale, d.category, d.content, d.data,
     d.meta, d.body_hash, d.is_test OR %(is_test)s, 'replay:' || %(by)s, d.id, d.created_at, statement_timestamp(), d.expires_at, 'PENDING',
-    statement_timestamp()
+    statement_timestamp(), {aside_for("d")}
 FROM notification_delivery d
 JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (d.tenant_id, d.channel, d.priority, %(source)s)
 WHERE d.id = ANY (%(ids)s) AND d.status IN ('SENT', 'FAILED', 'EXPIRED', 'SUPPRESSED', 'CANCELLED')
@@ -42,7 +41,7 @@ RETURNING replay_of_id, job_id
 
 CANCEL = """
 UPDATE notification_delivery d SET status = 'CANCELLED', reason = 'cancelled', error_message = 'Cancelled by ' || %(by)s,
-    finished_at = statement_timestamp(), next_attempt_at = NULL
+    finished_at = statement_timestamp(), next_attempt_at = NULL, hold_id = NULL
 FROM (SELECT id FROM notification_delivery WHERE id = ANY (%(ids)s) AND tenant_id = %(tenant)s AND lease_expires_at IS NULL
         AND status IN ('PENDING', 'RETRYING') ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) waiting
 WHERE d.id = waiting.id

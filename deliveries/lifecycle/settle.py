@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.db import connection, transaction
 
+from deliveries.lifecycle.holds import holds_settle, lane_is_held
 from deliveries.lifecycle.serving import asked, is_served
 from deliveries.policies import policy_for
 from deliveries.retry import next_delay_seconds
@@ -19,7 +20,7 @@ CHUNK = 1000
 
 EXPIRE = """
 UPDATE notification_delivery d SET status = 'EXPIRED', reason = 'expired', error_message = 'expires_at passed before it could be sent',
-    finished_at = statement_timestamp(), next_attempt_at = NULL
+    finished_at = statement_timestamp(), next_attempt_at = NULL, hold_id = NULL
 FROM (SELECT id FROM notification_delivery
       WHERE next_attempt_at IS NOT NULL AND expires_at IS NOT NULL AND expires_at <= statement_timestamp() AND lease_expires_at IS NULL
       ORDER BY expires_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) late
@@ -28,10 +29,10 @@ WHERE d.id = late.id AND d.status IN ('PENDING', 'RETRYING')
 
 CANCEL_LANES = """
 UPDATE notification_delivery d SET status = 'CANCELLED', reason = 'cancelled', error_message = 'Cancelled by staff',
-    finished_at = statement_timestamp(), next_attempt_at = NULL
+    finished_at = statement_timestamp(), next_attempt_at = NULL, hold_id = NULL
 FROM (SELECT w.id FROM deliveries_lane l CROSS JOIN LATERAL (
           SELECT id FROM notification_delivery
-          WHERE channel = l.channel AND lane_id = l.id AND lease_expires_at IS NULL AND next_attempt_at IS NOT NULL
+          WHERE channel = l.channel AND lane_id = l.id AND lease_expires_at IS NULL AND next_attempt_at IS NOT NULL AND hold_id IS NULL
           LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) w
       WHERE l.cancelled_at IS NOT NULL LIMIT %s) waiting
 WHERE d.id = waiting.id AND d.status IN ('PENDING', 'RETRYING')
@@ -78,8 +79,9 @@ WITH waiting AS (
     SELECT w.id FROM deliveries_lane l CROSS JOIN LATERAL (
         SELECT id FROM notification_delivery
         WHERE channel = l.channel AND lane_id = l.id AND lease_expires_at IS NULL AND next_attempt_at <= statement_timestamp()
+            AND hold_id IS NULL
         ORDER BY next_attempt_at, id LIMIT %(chunk)s FOR NO KEY UPDATE SKIP LOCKED) w
-    WHERE NOT {is_served("l")} AND l.paused_at IS NULL AND l.cancelled_at IS NULL LIMIT %(chunk)s
+    WHERE NOT {is_served("l")} AND l.paused_at IS NULL AND l.cancelled_at IS NULL AND NOT {lane_is_held("l")} LIMIT %(chunk)s
 ), done AS (
     UPDATE notification_delivery d SET status = 'FAILED', reason = 'channel_unavailable', finished_at = statement_timestamp(),
         next_attempt_at = NULL, error_message = 'The channel ' || d.channel || ' has no provider any more; enable one for the tenant'
@@ -92,24 +94,28 @@ SELECT 'failed', id, tenant_id, reason, error_message, channel, template_code, f
 
 DUE_CHANNELS = f"""
 WITH RECURSIVE heads (channel, lane_id) AS (
-    (SELECT channel, lane_id FROM notification_delivery WHERE lease_expires_at IS NULL AND next_attempt_at IS NOT NULL
-     ORDER BY channel, lane_id LIMIT 1)
+    (SELECT channel, lane_id FROM notification_delivery
+     WHERE lease_expires_at IS NULL AND next_attempt_at IS NOT NULL AND hold_id IS NULL ORDER BY channel, lane_id LIMIT 1)
     UNION ALL
     SELECT n.channel, n.lane_id FROM heads h CROSS JOIN LATERAL (
         SELECT d.channel, d.lane_id FROM notification_delivery d
-        WHERE d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL AND (d.channel, d.lane_id) > (h.channel, h.lane_id)
+        WHERE d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL AND d.hold_id IS NULL
+            AND (d.channel, d.lane_id) > (h.channel, h.lane_id)
         ORDER BY d.channel, d.lane_id LIMIT 1) n
 )
 SELECT DISTINCT h.channel, {is_served("l")} FROM heads h JOIN deliveries_lane l ON l.id = h.lane_id
-WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
+WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL AND NOT {lane_is_held("l")}
+    AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
     AND (SELECT d.next_attempt_at FROM notification_delivery d
          WHERE d.channel = h.channel AND d.lane_id = h.lane_id AND d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL
-         ORDER BY d.next_attempt_at LIMIT 1) <= statement_timestamp()
+             AND d.hold_id IS NULL ORDER BY d.next_attempt_at LIMIT 1) <= statement_timestamp()
 """
 
-SUSPECTS_DUE = """
-SELECT EXISTS (SELECT FROM notification_delivery
-    WHERE lost_leases > 0 AND next_attempt_at IS NOT NULL AND next_attempt_at <= statement_timestamp() AND lease_expires_at IS NULL)
+SUSPECTS_DUE = f"""
+SELECT EXISTS (SELECT FROM notification_delivery d JOIN deliveries_lane l ON l.id = d.lane_id
+    WHERE d.lost_leases > 0 AND d.next_attempt_at IS NOT NULL AND d.next_attempt_at <= statement_timestamp()
+        AND d.lease_expires_at IS NULL AND d.hold_id IS NULL
+        AND l.paused_at IS NULL AND l.cancelled_at IS NULL AND NOT {lane_is_held("l")})
 """
 
 
@@ -123,6 +129,9 @@ class Swept:
     retried: int = 0
     failed: int = 0
     unavailable: int = 0
+    put_aside: int = 0
+    given_back: int = 0
+    has_more_held: bool = False
     due_channels: list[str] = field(default_factory=list)
     has_suspects: bool = False
 
@@ -130,7 +139,7 @@ class Swept:
     def is_full(self) -> bool:
         """Say whether some kind filled its chunk, so that more of it may be there."""
         ended_leases = self.returned + self.retried + self.failed
-        return max(self.expired, self.cancelled, self.unavailable, ended_leases) >= CHUNK
+        return self.has_more_held or max(self.expired, self.cancelled, self.unavailable, ended_leases) >= CHUNK
 
 
 def sweep() -> Swept:
@@ -139,6 +148,8 @@ def sweep() -> Swept:
     with connection.cursor() as cursor:
         cursor.execute(EXPIRE, [CHUNK])
         swept.expired = cursor.rowcount
+    swept.put_aside, swept.given_back, swept.has_more_held = holds_settle()
+    with connection.cursor() as cursor:
         cursor.execute(CANCEL_LANES, [CHUNK, CHUNK])
         swept.cancelled = cursor.rowcount
     _settle_dead_leases(swept)

@@ -10,12 +10,15 @@ import orjson
 from psycopg import AsyncConnection
 
 from deliveries.lifecycle.claim import ClaimedRow
+from deliveries.lifecycle.holds import IN_FORCE, OF_ROWS, covers
 
 # Rows are found by their ids and by nothing else, whatever the statistics say: on a table that was empty when it was analyzed the
 # planner would read all rows of a tenant, or compare every token with every row. OFFSET 0 and coalesce keep it from that.
 # `attempts` comes from the claim, so the same start sent twice (its answer was lost with the connection) counts once.
-BATCH = """
-WITH batch AS MATERIALIZED (
+BATCH = f"""
+WITH hold AS MATERIALIZED (
+    SELECT h.*, {OF_ROWS} AS is_of_rows FROM deliveries_hold h WHERE {IN_FORCE}
+), batch AS MATERIALIZED (
     SELECT d.id, asked.token, asked.attempts, coalesce(c.name, '') AS name, coalesce(c.email, '') AS email, coalesce(c.phone, '') AS phone,
         coalesce(c.locale, '') AS locale, coalesce(c.time_zone, '') AS time_zone, c.attributes,
         c.id IS NOT NULL AS has_contact, t.slug AS tenant_slug, t.name AS tenant_name,
@@ -26,13 +29,16 @@ WITH batch AS MATERIALIZED (
             WHEN %(only_to)s::text[] IS NOT NULL AND NOT coalesce(
                 %(only_to)s::text[] && ARRAY[lower(c.email), c.phone, d.user_id::text, '@' || split_part(lower(c.email), '@', 2)], false)
                 THEN 'not_on_send_only_list'
-            WHEN l.paused_at IS NOT NULL OR d.lease_expires_at < statement_timestamp() + %(deadline)s * interval '1 second' THEN 'held'
+            WHEN l.paused_at IS NOT NULL OR held.hold_id IS NOT NULL
+                OR d.lease_expires_at < statement_timestamp() + %(deadline)s * interval '1 second' THEN 'held'
             ELSE ''
-        END AS refusal
+        END AS refusal, CASE WHEN held.is_of_rows THEN held.hold_id END AS hold_id
     FROM json_to_recordset(%(rows)s::json) AS asked (id bigint, token uuid, attempts smallint)
     CROSS JOIN LATERAL (SELECT * FROM notification_delivery WHERE id = asked.id OFFSET 0) d
     JOIN deliveries_lane l ON l.id = d.lane_id
     JOIN deliveries_tenant t ON t.id = d.tenant_id
+    LEFT JOIN LATERAL (
+        SELECT h.id AS hold_id, h.is_of_rows FROM hold h WHERE {covers("d")} ORDER BY h.is_of_rows DESC, h.id LIMIT 1) held ON true
     LEFT JOIN deliveries_contact c ON c.tenant_id = d.tenant_id AND c.user_id = d.user_id
     WHERE coalesce(d.lease_token = asked.token AND d.attempts <= asked.attempts + 1, false)
 )
@@ -45,7 +51,7 @@ WHERE d.id = b.id AND b.refusal = '' AND coalesce(d.lease_token = b.token AND d.
 RETURNING d.id, b.name, b.email, b.phone, b.locale, b.time_zone, b.attributes, b.has_contact, b.tenant_slug, b.tenant_name
 """
 
-# What was not started: settled where it is over, otherwise given back with nothing counted against it.
+# What was not started: settled where it is over, otherwise given back with nothing counted against it, or put aside for its hold.
 REFUSE = f"""{BATCH}
 UPDATE notification_delivery d SET
     status = CASE b.refusal WHEN 'expired' THEN 'EXPIRED' WHEN 'cancelled' THEN 'CANCELLED' WHEN 'held' THEN d.status ELSE 'SUPPRESSED' END,
@@ -58,6 +64,7 @@ UPDATE notification_delivery d SET
         ELSE d.error_message END,
     finished_at = CASE WHEN b.refusal <> 'held' THEN statement_timestamp() END,
     next_attempt_at = CASE WHEN b.refusal = 'held' THEN d.next_attempt_at END,
+    hold_id = CASE WHEN b.refusal = 'held' THEN b.hold_id END,
     lease_token = NULL, lease_expires_at = NULL, claims = greatest(0, d.claims - 1)
 FROM batch b
 WHERE d.id = b.id AND b.refusal <> '' AND coalesce(d.lease_token = b.token AND d.status IN ('PENDING', 'RETRYING'), false)

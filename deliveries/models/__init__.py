@@ -4,6 +4,7 @@ from deliveries.models.addresses import Device, WebhookEndpoint
 from deliveries.models.contacts import Contact
 from deliveries.models.dead_letters import DeadLetter
 from deliveries.models.deliveries import Delivery, DeliveryAttempt, Lane
+from deliveries.models.holds import Hold
 from deliveries.models.providers import Provider
 from deliveries.models.receipts import OutboxPosition, Receipt
 from deliveries.models.templates import Template, TemplateContent, TemplateVersion
@@ -17,6 +18,7 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "Device",
+    "Hold",
     "Lane",
     "OutboxPosition",
     "Provider",

@@ -12,10 +12,12 @@ from django.db import models
 from django.db.models import F, Q
 
 from deliveries.channels import OPEN, TERMINAL, WAITING, Channel, Outcome, Priority, Status
+from deliveries.models.holds import Hold
 from deliveries.models.templates import TemplateVersion
 from deliveries.models.tenants import Tenant
 
 UNLEASED = Q(lease_expires_at=None, next_attempt_at__isnull=False)
+CLAIMABLE = UNLEASED & Q(hold=None)
 
 
 class Lane(models.Model):
@@ -89,6 +91,15 @@ class Delivery(models.Model):
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
+    hold = models.ForeignKey(
+        Hold,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        db_index=False,
+        db_constraint=False,
+        help_text="What it was put aside for. Rows of a lane that is on hold need none.",
+    )
     started_at = models.DateTimeField(null=True, blank=True, help_text="When the last attempt began.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -162,10 +173,16 @@ class Delivery(models.Model):
                 condition=Q(send_after=None) | Q(expires_at=None) | Q(expires_at__gt=F("send_after")),
                 name="delivery_expires_after_due",
             ),
+            models.CheckConstraint(condition=Q(hold=None) | UNLEASED, name="delivery_on_hold_waits"),
         ]
         indexes = [
             models.Index(
-                fields=["channel", "lane", "next_attempt_at", "id"], condition=UNLEASED, name="delivery_waiting"
+                fields=["channel", "lane", "next_attempt_at", "id"], condition=CLAIMABLE, name="delivery_waiting"
+            ),
+            models.Index(
+                fields=["hold", "lane", "next_attempt_at", "id"],
+                condition=Q(hold__isnull=False),
+                name="delivery_on_hold",
             ),
             models.Index(
                 fields=["user_id", "channel", "priority", "tenant"],

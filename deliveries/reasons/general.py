@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from deliveries.reasons.row import CHANNELS, INPUT, NOT_SENT, PEOPLE, TEMPLATES, UNKNOWN_OUTCOME, by_code
+from deliveries.reasons.row import CHANNELS, INPUT, NOT_SENT, ON_HOLD, PEOPLE, TEMPLATES, UNKNOWN_OUTCOME, by_code
 
 REASONS: Final = by_code((
     ("unknown_channel", "Unknown channel", "The job names a channel that does not exist.",
@@ -34,6 +34,8 @@ REASONS: Final = by_code((
      "Add the address to SEND_ONLY_TO if it should get messages from here.", NOT_SENT),
     ("expired", "Too late", "The job's time was over before it could be sent.",
      "If this surprises you, look for a delay: was a channel on hold, or no sender running?", NOT_SENT),
+    ("on_hold", "On hold", "Staff hold what it belongs to. It waits, and no attempt is used up.",
+     "Nothing to do: it goes on when it is let go (Dashboard → On hold).", ON_HOLD),
     ("cancelled", "Cancelled", "It was cancelled before it was sent.",
      "Nothing to do. Send again if it was a mistake.", NOT_SENT),
     ("outcome_unknown", "May have been sent", "The provider may have taken it, but its answer never reached us.",

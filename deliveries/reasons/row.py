@@ -18,6 +18,7 @@ ENDPOINTS: Final = "an-endpoint-is-disabled"
 CREDENTIALS: Final = "credentials-cannot-be-opened"
 UNKNOWN_OUTCOME: Final = "may-have-been-sent"
 INPUT: Final = "unreadable-jobs"
+ON_HOLD: Final = "something-is-on-hold"
 NOT_SENT: Final = "not-sent-on-purpose"
 OTHER: Final = "other-causes"
 

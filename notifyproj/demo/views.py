@@ -36,6 +36,7 @@ from kafka.errors import KafkaError
 from deliveries import figures, kafka
 from deliveries.admin import words
 from deliveries.channels import Channel, Status
+from deliveries.holds import hold_of, holds_in_force
 from deliveries.models import DeadLetter, Delivery
 from deliveries.reasons import describe
 from notifyproj.demo import mailbox, sample, terminal, topic
@@ -317,8 +318,8 @@ def _standing(row: Delivery) -> dict[str, Any]:
 
 def _held(row: Delivery) -> str:
     """Say that staff hold what a waiting job waits in; empty otherwise."""
-    is_held = row.is_waiting and row.lane is not None and row.lane.paused_at is not None
-    return f"{words.channel(row.channel)} is on hold, so it waits. {words.whats_next(row)}" if is_held else ""
+    hold = hold_of(row, holds_in_force()) if row.is_waiting else None
+    return f"{words.held(hold)} is on hold, so it waits. {words.whats_next(row, hold=hold)}" if hold else ""
 
 
 def _load(channel: str = "ws", jobs: int = LOAD_JOBS) -> str:

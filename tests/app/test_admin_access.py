@@ -12,17 +12,18 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from deliveries.models import Delivery, Lane, Tenant
+from deliveries.lifecycle import hold_place
+from deliveries.models import Hold, Tenant
 from tests.factories import ApiKeyFactory, ContactFactory, DeliveryFactory, TemplateFactory
 
 pytestmark = pytest.mark.django_db
 
 LISTS = (
-    *("delivery", "deadletter", "template", "contact", "apikey", "workerheartbeat", "lane", "tenant"),
+    *("delivery", "deadletter", "template", "contact", "apikey", "workerheartbeat", "lane", "hold", "tenant"),
     *("provider", "device", "webhookendpoint"),
 )
 ACTIONS = (
-    "deliveries_lane_hold",
+    "deliveries_hold_place",
     "deliveries_send_test",
     "deliveries_deadletter_retry",
     "deliveries_deadletter_dismiss",
@@ -30,6 +31,7 @@ ACTIONS = (
 ROW_ACTIONS = (
     "deliveries_delivery_send_again",
     "deliveries_delivery_cancel",
+    "deliveries_hold_let_go",
     "deliveries_apikey_revoke",
     "deliveries_template_new_draft",
     "deliveries_templateversion_publish",
@@ -177,12 +179,15 @@ def test_tenants_are_hidden_until_there_are_two(admin_client: Client, tenant: Te
     assert "column-tenant" in page
 
 
-def test_holding_needs_more_than_seeing_lanes(staff_with: Callable[..., Client]) -> None:
-    client = staff_with("view_lane")
-    client.post(reverse("admin:deliveries_lane_hold"), {"channel": "email", "do": "hold", "reason": "x"})
+def test_holding_and_letting_go_need_more_than_seeing_lanes(staff_with: Callable[..., Client]) -> None:
+    client, place = staff_with("view_lane", "view_hold"), reverse("admin:deliveries_hold_place")
+    assert client.post(place, {"channel": "email", "reason": "x"}).status_code == 403
+    assert not Hold.objects.exists()
 
-    assert not Lane.objects.filter(paused_at__isnull=False).exists()
-    assert Delivery.objects.count() == 0
+    hold, _is_new = hold_place(by="ana", reason="maintenance", channel="email")
+    assert client.post(reverse("admin:deliveries_hold_let_go", args=[hold.pk])).status_code == 403
+    hold.refresh_from_db()
+    assert hold.let_go_at is None
 
 
 def test_a_tab_that_asks_with_an_ended_session_does_not_end_the_new_one(staff_with: Callable[..., Client]) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard: a balance that can fail, a verdict that names the worst, Hold, and "Send me a test"."""
+"""The dashboard: a balance that can fail, a verdict that names the worst, and "Send me a test"."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -18,10 +17,10 @@ from django.utils import timezone
 
 from deliveries import figures
 from deliveries.admin.verdict import verdict
-from deliveries.figures import Balance, ChannelFigures, Figures, Hold
+from deliveries.figures import Balance, ChannelFigures, Figures, OnHold
 from deliveries.jobs import parse_job
-from deliveries.lifecycle import replay
-from deliveries.models import Delivery, Lane, OutboxPosition, Receipt, Tenant, WorkerHeartbeat
+from deliveries.lifecycle import hold_place, replay, sweep
+from deliveries.models import Delivery, Hold, Lane, OutboxPosition, Receipt, Tenant, WorkerHeartbeat
 from tests.factories import ContactFactory, DeliveryFactory
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
@@ -137,6 +136,17 @@ def test_what_is_late_on_purpose_is_not_late(tenant: Tenant, lane: dict[str, Any
     assert (email.due, email.oldest_due_at) == (1, None)
 
 
+@pytest.mark.parametrize(("named", "due"), [({"channel": "email"}, 1), ({"template_code": "order"}, 0)])
+def test_what_is_on_hold_is_not_late(tenant: Tenant, named: dict[str, str], due: int) -> None:
+    DeliveryFactory(tenant=tenant, template_code="order", next_attempt_at=timezone.now() - timedelta(hours=1))
+    hold_place(by="ana", reason="maintenance", **named)
+    sweep()
+
+    email = next(row for row in figures.read().channels if row.channel == "email")
+
+    assert (email.due, email.oldest_due_at) == (due, None)
+
+
 def test_the_chart_has_a_bar_for_every_minute_of_the_hour(tenant: Tenant) -> None:
     finished = timezone.now() - timedelta(minutes=30)
     DeliveryFactory.create_batch(2, tenant=tenant, sent=True, accepted_at=finished, finished_at=finished)
@@ -167,7 +177,11 @@ WELL = Figures(
     workers=[worker("sender"), worker("consumer"), worker("periodic")],
 )
 BEHIND = ChannelFigures("email", True, due=9, oldest_due_at=NOW - timedelta(minutes=12), late_reason="smtp_451")
-HELD = ChannelFigures("ws", True, lanes=3, lanes_held=3, hold=Hold("ben", NOW, "maintenance"))
+HELD = [
+    OnHold(Hold(held_by="ben", held_at=NOW, reason="maintenance", **named), waiting=3)
+    for named in ({"channel": "ws"}, {"template_code": "order", "channel": "sms"}, {"category": "news"})
+]
+GOING = OnHold(Hold(channel="ws", held_by="ben", held_at=NOW, reason="maintenance", let_go_at=NOW))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +203,10 @@ HELD = ChannelFigures("ws", True, lanes=3, lanes_held=3, hold=Hold("ben", NOW, "
         ),
         ({"workers": [worker("sender"), worker("periodic")]}, "warn", "No outbox consumer is running"),
         ({"workers": [worker("sender"), worker("consumer")]}, "warn", "No scheduled tasks are running"),
-        ({"channels": [HELD]}, "warn", "In-app is on hold"),
+        ({"holds": HELD[:1]}, "warn", "In-app is on hold"),
+        ({"holds": HELD[:2]}, "warn", "In-app and Template order on SMS are on hold"),
+        ({"holds": HELD}, "warn", "In-app, Template order on SMS and 1 other are on hold"),
+        ({"holds": [GOING]}, "ok", "Sending normally"),
         ({"is_empty": True, "workers": [worker("sender")]}, "quiet", "Ready to send"),
     ],
 )
@@ -201,7 +218,7 @@ def test_the_verdict_says(changes: dict[str, Any], tone: str, sentence: str) -> 
 
 
 def test_the_verdict_puts_the_worst_first() -> None:
-    everything = replace(WELL, balance=replace(WELL.balance, received=11), workers=[], channels=[BEHIND, HELD])
+    everything = replace(WELL, balance=replace(WELL.balance, received=11), workers=[], channels=[BEHIND], holds=HELD)
 
     assert "unaccounted" in verdict(everything, down_after=DOWN_AFTER).sentence
 
@@ -226,43 +243,14 @@ def test_the_live_fragment_has_the_parts_of_the_page(admin_client: Client, tenan
 
     fragment = admin_client.get(reverse("admin:deliveries_live")).content.decode()
 
-    for part in ("verdict", "balance", "channels", "chart", "causes"):
+    for part in ("verdict", "balance", "holds", "channels", "chart", "causes"):
         assert f'data-part="{part}"' in fragment
     assert "<html" not in fragment
 
 
-def test_hold_stops_a_channel_even_before_its_first_job_and_says_who_and_why(
-    admin_client: Client, tenant: Tenant
-) -> None:
-    url = reverse("admin:deliveries_lane_hold")
-
-    admin_client.post(url, {"channel": "email", "do": "hold", "reason": "provider maintenance"})
-
-    lanes = Lane.objects.filter(channel="email")
-    assert {(lane.priority, lane.paused_by, lane.pause_reason) for lane in lanes} == {
-        (priority, "admin", "provider maintenance") for priority in (0, 1, 2)
-    }
-    assert LogEntry.objects.count() == 3
-    page = admin_client.get(reverse("admin:index")).content.decode()
-    assert "provider maintenance" in page
-    assert "On hold" in page
-
-    admin_client.post(url, {"channel": "email", "do": "resume"})
-
-    assert not lanes.filter(paused_at__isnull=False).exists()
-
-
-@pytest.mark.parametrize("values", [{"channel": "email", "reason": " "}, {"channel": "nope", "reason": "x"}, {}])
-def test_a_hold_without_channel_or_reason_does_nothing(
-    admin_client: Client, tenant: Tenant, values: dict[str, str]
-) -> None:
-    assert admin_client.post(reverse("admin:deliveries_lane_hold"), values).status_code == 302
-    assert not Lane.objects.exists()
-
-
 @pytest.mark.parametrize("target", ["//evil.example/", "https://evil.example/", "javascript:alert(1)"])
 def test_an_action_never_leads_away(admin_client: Client, tenant: Tenant, target: str) -> None:
-    answer = admin_client.post(reverse("admin:deliveries_lane_hold"), {"channel": "nope", "next": target})
+    answer = admin_client.post(reverse("admin:deliveries_hold_place"), {"channel": "nope", "next": target})
 
     assert answer.url == reverse("admin:index")
 

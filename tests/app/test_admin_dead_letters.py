@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deliveries.admin.dead_letters import readable
+from deliveries.lifecycle import sweep
 from deliveries.models import DeadLetter, Delivery, Lane, Tenant
 from tests.factories import DeliveryFactory
 
@@ -162,13 +163,12 @@ def test_ten_first_leave_the_speed_of_all_as_it_is(admin_client: Client, tenant:
 
 def test_what_is_retried_on_a_held_channel_waits(admin_client: Client, tenant: Tenant) -> None:
     fail(tenant)
-    admin_client.post(
-        reverse("admin:deliveries_lane_hold"), {"channel": "email", "do": "hold", "reason": "maintenance"}
-    )
+    admin_client.post(reverse("admin:deliveries_hold_place"), {"channel": "email", "reason": "maintenance"})
 
     admin_client.post(reverse(RETRY), GROUP)
 
-    assert Lane.objects.exclude(source="").get().pause_reason == "maintenance"
+    assert sweep().due_channels == []
+    assert Delivery.objects.filter(status="PENDING").exists()
 
 
 @pytest.mark.parametrize(

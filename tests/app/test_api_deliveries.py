@@ -10,6 +10,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
+from deliveries.lifecycle import hold_place
 from deliveries.models import Delivery
 from tests.api import Caller, a_job, staff
 from tests.factories import ApiKeyFactory, ContactFactory, DeliveryAttemptFactory, DeliveryFactory, TenantFactory
@@ -122,15 +123,29 @@ class TestPages:
         assert [row["job_id"] for row in before["results"]] == seen[:2]
         assert before["previous"] is not None
 
-    def test_a_page_takes_two_queries_however_many_rows(self, call, key, django_assert_num_queries) -> None:
+    def test_a_page_takes_three_queries_however_many_rows(self, call, key, django_assert_num_queries) -> None:
         old = DeliveryFactory(tenant=key.tenant, failed=True)
         ContactFactory(tenant=key.tenant, user_id=old.user_id, email="ana@example.com")
         for _ in range(9):
             DeliveryFactory(tenant=key.tenant, replay_of=old, user_id=old.user_id)
         call.get("deliveries/")  # writes last_used_at
         for query in ("", "?limit=1", "?address=ana@example.com&has_problem=false&channel=email"):
-            with django_assert_num_queries(2):
+            with django_assert_num_queries(3):
                 assert call.get(f"deliveries/{query}").body["results"]
+
+    def test_what_is_on_hold_says_who_keeps_it_since_when_and_why(self, call, key) -> None:
+        DeliveryFactory(tenant=key.tenant, template_code="order", sent=True)
+        waiting = DeliveryFactory(tenant=key.tenant, template_code="order")
+        DeliveryFactory(tenant=key.tenant)
+        hold_place(by="ana", reason="wrong price", template_code="order")
+        held = {row["job_id"]: row["on_hold"] for row in call.get("deliveries/").body["results"]}
+        assert [value for value in held.values() if value] == [held[str(waiting.job_id)]]
+        for asked, ids in (("true", {str(waiting.job_id)}), ("false", held.keys() - {str(waiting.job_id)})):
+            assert {row["job_id"] for row in call.get(f"deliveries/?on_hold={asked}").body["results"]} == ids
+        assert (held[str(waiting.job_id)]["by"], held[str(waiting.job_id)]["reason"]) == ("ana", "wrong price")
+        one = call.get(f"deliveries/{waiting.job_id}/").body
+        assert one["on_hold"] == held[str(waiting.job_id)]
+        assert (one["timeline"][-1]["kind"], one["timeline"][-1]["detail"]) == ("held", "By ana: wrong price")
 
 
 class TestOne:
@@ -151,7 +166,7 @@ class TestOne:
         for number in (1, 2, 3):
             DeliveryAttemptFactory(delivery=row, number=number)
         call.get("deliveries/")
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(5):
             assert call.get(f"deliveries/{row.job_id}/").status == 200
 
     def test_unknown_foreign_and_malformed_ids_are_404(self, call) -> None:

@@ -11,6 +11,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from deliveries.jobs import MAX_BATCH_BYTES, MAX_JOB_BYTES
+from deliveries.lifecycle import hold_place
 from deliveries.models import Delivery
 from tests.api import Caller, a_job
 from tests.factories import ApiKeyFactory, ContactFactory, TemplateFactory, TenantFactory
@@ -240,6 +241,16 @@ class TestValidate:
             ("", "wrong_type"),
         ]
         assert all(result["message"] for result in results)
+
+    def test_it_tells_what_would_wait_on_hold(self, call, key) -> None:
+        hold_place(by="ana", reason="wrong price", category="news", tenant_id=key.tenant.pk)
+        hold_place(by="ben", reason="for others", tenant_id=TenantFactory().pk)
+        held, free, bad = self.ask(
+            call, a_job(category="news"), a_job(), a_job(category="news", content=None, template_code="nope")
+        )
+        assert (held["status"], held["delivery_status"], held["reason"]) == ("accepted", "PENDING", "on_hold")
+        assert "by ana: wrong price" in held["message"]
+        assert (free["delivery_status"], bad["reason"]) == ("SENT", "unknown_template")
 
     def test_another_tenants_template_is_unknown(self, call) -> None:
         job = a_job(content=None, template_code=TemplateFactory().code)

@@ -69,6 +69,15 @@ def test_a_start_and_a_finish_read_few_blocks(claimed: list[ClaimedRow]) -> None
     assert read < CLAIMED * MOST_BLOCKS_A_ROW
 
 
+def test_a_claim_reads_few_blocks_behind_rows_that_were_put_aside(transactional_db: None) -> None:
+    lifecycle.hold_place(by="ana", reason="wrong price", template_code="order")
+    accept(*(incoming(content=None, template_code="order") for _ in range(WAITING)))
+    accept(*(incoming() for _ in range(CLAIMED)))
+    rows, read = with_blocks(lambda c: lifecycle.claim(c, channel="ws", limit=CLAIMED, lease_seconds=90))
+    assert len(rows) == CLAIMED
+    assert read < CLAIMED * MOST_BLOCKS_A_ROW
+
+
 def with_blocks(work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> tuple[T, int]:
     """Do database work; return its result and how many blocks of the table and its indexes it read."""
 

@@ -87,7 +87,14 @@ def test_a_retry_says_when_and_why() -> None:
     assert (event.kind, event.title, event.facts) == (Kind.WAITING, "Trying again", {"code": "smtp_451"})
 
 
-def test_a_held_lane_says_who_holds_it_and_why() -> None:
+def test_what_is_on_hold_says_who_holds_it_and_why() -> None:
+    row = DeliveryFactory()
+    hold, _is_new = lifecycle.hold_place(by="ben", reason="wrong price", channel=row.channel)
+    event = timeline(row, hold=hold)[-1]
+    assert (event.kind, event.at, event.detail) == (Kind.HELD, hold.held_at, "By ben: wrong price")
+
+
+def test_a_paused_lane_says_who_paused_it_and_why() -> None:
     row = DeliveryFactory()
     Lane.objects.filter(pk=row.lane_id).update(
         paused_at=timezone.now(), paused_by="ana", pause_reason="provider is down"

@@ -66,6 +66,32 @@ def test_staff_find_a_delivery_by_its_address_and_read_its_timeline(demo: Runnin
     expect(page.get_by_text("jonas@example.com").first).to_be_visible()
 
 
+def test_staff_hold_a_template_by_keyboard_see_what_waits_and_let_it_go(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = open_page(f"{demo.url}/admin/")
+    log_in(page, demo)
+    page.get_by_role("button", name="Hold something").press("Enter")
+    dialog = page.get_by_role("dialog", name="Hold")
+    expect(dialog.get_by_label("Channel")).to_be_focused()
+    expect(dialog.get_by_label("Tenant")).to_have_count(0)
+    dialog.get_by_label("Template").fill("welcome_email")
+    dialog.get_by_label("Why").fill("The greeting is wrong")
+    dialog.get_by_label("Why").press("Enter")
+    expect(page.get_by_text("Template welcome_email is on hold. What is being sent")).to_be_visible()
+
+    job_id = demo.manage(
+        "send_job", "--user", "jonas@example.com", "--channel", "email", "--template", "welcome_email"
+    ).strip()
+    eventually(lambda: demo.api(f"deliveries/{job_id}/")["on_hold"]["reason"] == "The greeting is wrong")
+    page.get_by_role("region", name="On hold").get_by_role("link", name="1 waits").click()
+    expect(page.locator("#result_list")).to_contain_text("by admin: The greeting is wrong")
+    page.go_back()
+    page.get_by_role("button", name="Let go: Template welcome_email").press("Enter")
+    expect(page.get_by_text("Template welcome_email goes on")).to_be_visible()
+    eventually(lambda: demo.api(f"deliveries/{job_id}/")["status"] == "SENT")
+    row = demo.api(f"deliveries/{job_id}/")
+    assert (row["attempts"], row["on_hold"]) == (1, None)
+
+
 def test_the_frame_of_the_staff_pages_works_by_keyboard(demo: RunningDemo, open_page: OpenPage) -> None:
     page = open_page(f"{demo.url}/admin/")
     log_in(page, demo)
