@@ -127,6 +127,15 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """What of a channel is due, up to a limit a lane. `oldest_due_at` and `late_reason` leave out what is late on purpose."""
+
+    due: int = 0
+    oldest_due_at: datetime | None = None
+    late_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """A paused lane's part in its channel."""
 
@@ -229,6 +238,11 @@ def balance(now: datetime) -> Balance:
     return Balance(since, *row)
 
 
+def queues(*, limit: int = COUNT_LIMIT) -> dict[str, Queue]:
+    """Return each channel that has due rows, by one bounded look into each lane."""
+    return {row[0]: Queue(row[1], row[2], row[3] or "") for row in _rows(QUEUE_SQL, limit=limit)}
+
+
 def causes(limit: int = CAUSES) -> list[Cause]:
     """Return the most frequent causes among open dead letters."""
     groups = (
@@ -247,26 +261,26 @@ def retries() -> dict[tuple[str, str, str], Retries]:
 
 
 def _channels(now: datetime, flow: Sequence[tuple[Any, ...]]) -> list[ChannelFigures]:
-    queues = {row[0]: row[1:] for row in _rows(QUEUE_SQL, limit=COUNT_LIMIT)}
+    waiting = queues()
     lanes: dict[str, list[Lane]] = {}
     for lane in Lane.objects.filter(cancelled_at=None).order_by("-paused_at"):
         lanes.setdefault(lane.channel, []).append(lane)
     lately = now - timedelta(minutes=RATE_MINUTES)
     served = {*settings.CHANNEL_SENDERS, *Provider.objects.filter(is_enabled=True).values_list("channel", flat=True)}
-    names = {*served, *queues, *lanes, *(row[0] for row in flow)}
+    names = {*served, *waiting, *lanes, *(row[0] for row in flow)}
     known = [channel.value for channel in Channel]
     figures = []
     for name in sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name)):
-        due, oldest, reason = queues.get(name, (0, None, None))
+        queue = waiting.get(name, Queue())
         mine = [row for row in flow if row[0] == name]
         held = [lane for lane in lanes.get(name, []) if lane.paused_at is not None]
         figures.append(
             ChannelFigures(
                 channel=name,
                 has_sender=name in served,
-                due=due,
-                oldest_due_at=oldest,
-                late_reason=reason or "",
+                due=queue.due,
+                oldest_due_at=queue.oldest_due_at,
+                late_reason=queue.late_reason,
                 sent_lately=sum(sent for _, minute, sent, _ in mine if minute >= lately),
                 sent_in_hour=sum(sent for _, _, sent, _ in mine),
                 failed_in_hour=sum(failed for _, _, _, failed in mine),

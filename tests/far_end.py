@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from tests.smtp import Certificate
@@ -152,3 +153,26 @@ def server_tls(certificate: Certificate) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.path)
     return context
+
+
+@contextlib.contextmanager
+def far_end_apart(script: Script) -> Iterator[FarEnd]:
+    """Serve as `far_end` does, on a loop in a thread of its own, for code that waits for its answer without a loop."""
+
+    async def serve() -> None:
+        nonlocal seen
+        async with far_end(script) as seen:
+            ready.set()
+            await over.wait()
+
+    seen, loop = FarEnd(0), asyncio.new_event_loop()
+    ready, over = threading.Event(), asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=[serve()])
+    thread.start()
+    ready.wait()
+    try:
+        yield seen
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+        loop.close()

@@ -71,11 +71,9 @@ def _behind(channels: Sequence[ChannelFigures], now: datetime) -> Verdict | None
     if not late:
         return None
     length, worst = max(late, key=lambda pair: pair[0])
-    cause = describe(worst.late_reason).title[0].lower() + describe(worst.late_reason).title[1:]
     return Verdict(
         "bad" if length >= 5 * LATE_AFTER else "warn",
-        f"{words.channel(worst.channel)} is {words.duration(length)} behind"
-        + (f": {cause}" if worst.late_reason else ""),
+        words.behind(worst.channel, length, worst.late_reason),
         describe(worst.late_reason).fix if worst.late_reason else "More is due than the senders get done.",
         anchor=describe(worst.late_reason).anchor if worst.late_reason else "a-channel-is-behind",
     )

@@ -4,6 +4,7 @@ from deliveries.models.addresses import Device, WebhookEndpoint
 from deliveries.models.contacts import Contact
 from deliveries.models.dead_letters import DeadLetter
 from deliveries.models.deliveries import Delivery, DeliveryAttempt, Lane
+from deliveries.models.notices import Notice, NoticeTelling
 from deliveries.models.providers import Provider
 from deliveries.models.receipts import OutboxPosition, Receipt
 from deliveries.models.templates import Template, TemplateContent, TemplateVersion
@@ -18,6 +19,8 @@ __all__ = [
     "DeliveryAttempt",
     "Device",
     "Lane",
+    "Notice",
+    "NoticeTelling",
     "OutboxPosition",
     "Provider",
     "Receipt",
