@@ -20,12 +20,13 @@ from django.db.models import Count, Max
 from django.utils import timezone
 
 from deliveries.channels import Channel
-from deliveries.models import DeadLetter, Delivery, Lane, Provider, WorkerHeartbeat
+from deliveries.models import DeadLetter, Delivery, Lane, Notice, Provider, WorkerHeartbeat
 
 CHART_MINUTES: Final = 60
 RATE_MINUTES: Final = 5
 BALANCE_HOURS: Final = 24
 CAUSES: Final = 5
+NOTICES: Final = 100
 COUNT_LIMIT: Final = 10_000
 #: Reading the figures may take this share of one connection's time; what is slow is read less often.
 LOAD_SHARE: Final = 0.05
@@ -196,6 +197,7 @@ class Figures:
     minutes: list[Minute]
     causes: list[Cause]
     workers: list[WorkerHeartbeat] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     is_empty: bool = False
 
 
@@ -227,6 +229,7 @@ def read() -> Figures:
         minutes=_minutes(now, flow),
         causes=causes(),
         workers=list(WorkerHeartbeat.objects.exclude(state=WorkerHeartbeat.State.STOPPED)),
+        notices=list(Notice.objects.filter(ended_at=None).order_by("kind", "opened_at")[:NOTICES]),
         is_empty=not Delivery.objects.exists(),
     )
 

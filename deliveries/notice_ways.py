@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
@@ -19,6 +19,7 @@ import orjson
 import structlog
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 
 from deliveries.admin import words
@@ -119,6 +120,14 @@ def way_name(way: str) -> str:
     )
 
 
+def trouble() -> list[tuple[str, datetime]]:
+    """Return what each way that fails last said, and when it is tried again. One query."""
+    recent = Q(notice__ended_at=None) | Q(notice__ended_at__gt=timezone.now() - timedelta(days=1))
+    failing = NoticeTelling.objects.filter(recent, way__in=ways()).exclude(problem="")
+    last = failing.order_by("way", "-next_at").distinct("way")
+    return [(_said(one.way, one.problem), one.next_at) for one in last]
+
+
 def tell_outside() -> Told:
     """Tell every way what it has not heard, all ways at once, each within TIMEOUT_SECONDS.
 
@@ -136,6 +145,10 @@ def tell_outside() -> Told:
         _note(batch, problem)
     told = sum(len(batch.ids) for batch, problem in zip(batches, problems, strict=True) if problem is None)
     return Told(told, sum(len(batch.ids) for batch in batches) - told)
+
+
+def _said(way: str, problem: str) -> str:
+    return problem if way == WEBHOOK else f"{way_name(way)}: {problem}"
 
 
 def _claim(way: str) -> Batch | None:

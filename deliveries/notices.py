@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -163,6 +163,15 @@ def notices_settle(looks: Sequence[Look]) -> Settled:
     opened = notices_raise(found)
     ended = _execute(_END, found=_as_json(found), unsure=json.dumps(unsure), kinds=[look.kind.value for look in looks])
     return Settled(opened, ended)
+
+
+@transaction.atomic
+def notices_read(*, by: str, notice_id: int | None = None) -> list[Notice]:
+    """Note that somebody of the staff has seen one open notice, or (None) all of them. Returns those that nobody had seen before."""
+    unread = Notice.objects.filter(ended_at=None, read_at=None)
+    rows = list((unread if notice_id is None else unread.filter(pk=notice_id)).select_for_update())
+    Notice.objects.filter(pk__in=[row.pk for row in rows]).update(read_at=Now(), read_by=by)
+    return rows
 
 
 def notices_forget(*, days: float) -> int:

@@ -27,6 +27,10 @@ from deliveries.reasons import describe
 
 REFRESH_SECONDS: Final = 5
 TEST_CHANNELS: Final = (Channel.WS, Channel.EMAIL)
+PAGES: Final = {
+    "admin:deliveries_workerheartbeat_changelist": "Show the workers",
+    "admin:deliveries_notice_changelist": "Show the notices",
+}
 ICONS: Final = {"ok": "check_circle", "warn": "warning", "bad": "error", "quiet": "hourglass_empty"}
 
 
@@ -54,6 +58,7 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
         "verdict": answer,
         "verdict_icon": ICONS[answer.tone],
         "verdict_page": reverse(answer.page) if answer.page else "",
+        "verdict_page_word": PAGES.get(answer.page, ""),
         "channels": [
             {
                 "row": row,
@@ -85,10 +90,10 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
 
 
 def fragment(request: HttpRequest) -> HttpResponse:
-    """Answer the live request: the dashboard's parts without the frame. 403 where the full page would not show them."""
+    """Answer the live request: the dashboard's parts and the bell, without the frame. 403 where the full page would not show them."""
     if not request.user.has_perm("deliveries.view_delivery"):
         return HttpResponse(status=403)
-    return render(request, "admin/deliveries/_dashboard.html", live_context(request))
+    return render(request, "admin/deliveries/_live.html", live_context(request))
 
 
 def first_job(request: HttpRequest) -> str:

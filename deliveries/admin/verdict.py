@@ -10,9 +10,11 @@ from typing import Final
 from deliveries.admin import words
 from deliveries.figures import Balance, ChannelFigures, Figures
 from deliveries.models import WorkerHeartbeat
+from deliveries.notices import KINDS, Kind
 from deliveries.reasons import describe
 
 LATE_AFTER: Final = timedelta(minutes=1)
+SEEN_HERE: Final = frozenset({Kind.UNACCOUNTED, Kind.CHANNEL_BEHIND, Kind.WORKER_STUCK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ def verdict(figures: Figures, *, down_after: timedelta) -> Verdict:
         _behind(figures.channels, figures.read_at),
         _stuck(alive),
         _no_helper(figures, alive),
+        _noticed(figures),
         _held(figures.channels),
     )
     return next(filter(None, checks), None) or _well(figures)
@@ -103,6 +106,17 @@ def _no_helper(figures: Figures, alive: Sequence[WorkerHeartbeat]) -> Verdict | 
         return Verdict("warn", sentence, advice, page, "no-consumer-is-running")
     sentence, advice = "No scheduled tasks are running", "What a dead sender left behind is not picked up."
     return Verdict("warn", sentence, advice, page, "no-scheduled-tasks-are-running")
+
+
+def _noticed(figures: Figures) -> Verdict | None:
+    """Say what only a notice knows. The other kinds are above, from figures that are newer."""
+    kinds = {kind for kind, about in KINDS.items() if about.harms_sending} - SEEN_HERE
+    notices = [notice for notice in figures.notices if notice.kind in kinds]
+    if not notices:
+        return None
+    more = len(notices) - 1
+    advice = f"{words.count(more, 'more notice')} {'is' if more == 1 else 'are'} open." if more else ""
+    return Verdict("warn", notices[0].sentence, advice, "admin:deliveries_notice_changelist", notices[0].anchor)
 
 
 def _held(channels: Sequence[ChannelFigures]) -> Verdict | None:
