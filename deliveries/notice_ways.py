@@ -181,7 +181,17 @@ def _note(batch: Batch, problem: Problem | None) -> None:
 
 async def _tell_all(batches: Iterable[Batch]) -> list[Problem | None]:
     """Tell each way its batch. Returns what went wrong, None for nothing."""
-    return await asyncio.gather(*(_post(batch) if batch.way == WEBHOOK else _mail(batch) for batch in batches))
+    return await asyncio.gather(*map(_tell, batches))
+
+
+async def _tell(batch: Batch) -> Problem | None:
+    try:
+        return await (_post(batch) if batch.way == WEBHOOK else _mail(batch))
+    except Exception as error:  # nothing that is wrong with one way may keep the others from being told
+        log.exception(
+            "notice not told", way=way_name(batch.way), help="look at the settings of this way, then report it"
+        )
+        return Problem(f"It could not be told: {type(error).__name__}; the log of notices.tell says more.")
 
 
 async def _post(batch: Batch) -> Problem | None:

@@ -189,7 +189,7 @@ class NoticeAdmin(StaffAdmin):
     def since(self, row: Notice) -> SafeString:
         """Say since when, and how often it came back."""
         again = f"came back {words.count(row.count - 1, 'time')}" if row.count > 1 else ""
-        return format_html('<span class="ns-two">{}<small>{}</small></span>', when(row.opened_at), again)
+        return format_html('<span class="ns-two ns-nowrap">{}<small>{}</small></span>', when(row.opened_at), again)
 
     @admin.display(description="Told outside")
     def told(self, row: Any) -> SafeString:
@@ -204,7 +204,9 @@ class NoticeAdmin(StaffAdmin):
         if not row.may_read:
             return help_link
         address = reverse("admin:deliveries_notice_read", args=[row.pk])
-        return format_html('<span class="ns-row">{}{}</span>', help_link, format_html(READ, address, row.sentence))
+        return format_html(
+            '<span class="ns-row ns-row--one">{}{}</span>', help_link, format_html(READ, address, row.sentence)
+        )
 
 
 def _tone(telling: NoticeTelling) -> str:

@@ -231,6 +231,18 @@ def test_a_way_that_fails_keeps_nothing_from_the_others(
     assert "very-secret" not in f"{problems} {caplog.text} {way_name(WEBHOOK)}"
 
 
+def test_a_way_that_is_set_up_wrongly_keeps_nothing_from_the_others(smtp: SmtpServer, settings: Any) -> None:
+    settings.NOTICE_WEBHOOK_URL = "https://chat.example.com/hook"
+    settings.NOTICE_EMAIL_TO = ["ops@example.com"]
+    settings.OUTGOING_CA_FILE = "/nowhere/ca.pem"  # lost while the process ran
+    broken()
+
+    assert tell_outside() == (1, 1)
+
+    assert len(mails(smtp)) == 1
+    assert "FileNotFoundError" in NoticeTelling.objects.get(way=WEBHOOK).problem
+
+
 @pytest.mark.parametrize("way", ["chat", "mail"])
 def test_a_way_that_never_answers_is_left_in_time(
     smtp: SmtpServer, settings: Any, monkeypatch: pytest.MonkeyPatch, way: str
