@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from deliveries.channels import Channel
 from deliveries.models import DeadLetter, Delivery, Lane, Notice, Provider, WorkerHeartbeat
+from deliveries.notices import HARMS_SENDING
 
 CHART_MINUTES: Final = 60
 RATE_MINUTES: Final = 5
@@ -189,7 +190,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything that the dashboard shows, read at `read_at`."""
+    """Everything that the dashboard shows, read at `read_at`. `notices`: the open ones that touch the sending of messages."""
 
     read_at: datetime
     balance: Balance
@@ -229,7 +230,9 @@ def read() -> Figures:
         minutes=_minutes(now, flow),
         causes=causes(),
         workers=list(WorkerHeartbeat.objects.exclude(state=WorkerHeartbeat.State.STOPPED)),
-        notices=list(Notice.objects.filter(ended_at=None).order_by("kind", "opened_at")[:NOTICES]),
+        notices=list(
+            Notice.objects.filter(ended_at=None, kind__in=HARMS_SENDING).order_by("kind", "opened_at")[:NOTICES]
+        ),
         is_empty=not Delivery.objects.exists(),
     )
 

@@ -131,7 +131,8 @@ def trouble() -> list[tuple[str, datetime]]:
 def tell_outside() -> Told:
     """Tell every way what it has not heard, all ways at once, each within TIMEOUT_SECONDS.
 
-    At most once, but for a process that dies between the far end's answer and our note of it. Not to be called in a transaction.
+    Once, but for an answer of the far end that never reaches us or our note of it: such a notice is told again. Not to be called in a
+    transaction.
     """
     wanted = ways()
     if not wanted:

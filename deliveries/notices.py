@@ -50,6 +50,8 @@ KINDS: Final = {
     Kind.UNACCOUNTED: About("Unaccounted", "unaccounted-is-above-zero"),
 }
 
+HARMS_SENDING: Final = frozenset(kind for kind, about in KINDS.items() if about.harms_sending)
+
 TOUCH_SECONDS: Final = 30
 _FOUND: Final = """found AS (
     SELECT * FROM jsonb_to_recordset(%(found)s::jsonb) AS found (kind text, subject text, tenant_id bigint, sentence text, anchor text,

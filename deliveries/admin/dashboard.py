@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from deliveries import figures, ingest
 from deliveries.admin import words
-from deliveries.admin.base import staff_name
+from deliveries.admin.base import may_see_page, staff_name
 from deliveries.admin.people import find_people
 from deliveries.admin.verdict import verdict
 from deliveries.channels import Channel
@@ -57,7 +57,7 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
         "figures": now,
         "verdict": answer,
         "verdict_icon": ICONS[answer.tone],
-        "verdict_page": reverse(answer.page) if answer.page else "",
+        "verdict_page": reverse(answer.page) if answer.page and may_see_page(request, answer.page) else "",
         "verdict_page_word": PAGES.get(answer.page, ""),
         "channels": [
             {

@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from deliveries.admin import words
-from deliveries.admin.base import StaffAdmin, audit, chip, many_tenants, post_only, say, staff_name, when
+from deliveries.admin.base import StaffAdmin, audit, chip, many_tenants, may_see_page, post_only, say, staff_name, when
 from deliveries.admin.filters import TenantFilter
 from deliveries.figures import forget
 from deliveries.models import Notice, NoticeTelling
@@ -102,11 +102,12 @@ class NoticeAdmin(StaffAdmin):
         return rows
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Add to the page's rows whose they are, where there is more than one tenant, and whether they may be marked as read."""
+        """Add to the page's rows whose they are, where there is more than one tenant, and what this person may do."""
         changelist = super().get_changelist_instance(request)
         may_read, has_tenants = self.has_read_permission(request), many_tenants()
         for row in changelist.result_list:
             row.may_read = may_read and row.ended_at is None and row.read_at is None
+            row.place = notice_path(row) if may_see_page(request, row.page) else ""
             row.whose = row.tenant.name if has_tenants and row.tenant is not None else ""
         return changelist
 
@@ -173,8 +174,8 @@ class NoticeAdmin(StaffAdmin):
     @admin.display(description="Notice")
     def what(self, row: Any) -> SafeString:
         """Say it, with the way to where it shows."""
-        place = notice_path(row)
-        said = format_html('<a class="ns-link" href="{}">{}</a>', place, row.sentence) if place else row.sentence
+        link = '<a class="ns-link" href="{}">{}</a>'
+        said = format_html(link, row.place, row.sentence) if row.place else row.sentence
         about = " · ".join(filter(None, [self.title(row), row.whose]))
         return format_html('<span class="ns-two ns-two--wide">{}<small>{}</small></span>', said, about)
 

@@ -151,6 +151,16 @@ def test_a_notice_leads_to_where_it_shows_and_to_its_heading(admin_client: Clien
     assert 'id="a-worker-is-gone"' in text_of(admin_client, reverse("admin:deliveries_runbook"))
 
 
+def test_a_notice_leads_nowhere_that_its_reader_may_not_go() -> None:
+    raised()
+    workers = f'href="{reverse("admin:deliveries_workerheartbeat_changelist")}">Sender 1'
+
+    assert workers in text_of(staff("view_notice", "view_workerheartbeat"))
+    assert workers not in text_of(staff("view_notice"))
+    assert "Show the workers" not in text_of(staff("view_delivery"), reverse("admin:index"))
+    assert "Show the workers" in text_of(staff("view_delivery", "view_workerheartbeat"), reverse("admin:index"))
+
+
 def test_who_was_told_and_what_failed_is_shown(admin_client: Client, settings: Any) -> None:
     settings.NOTICE_WEBHOOK_URL = "https://hooks.slack.com/services/very-secret"
     settings.NOTICE_EMAIL_TO = ["ops@example.com"]
