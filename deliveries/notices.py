@@ -188,7 +188,9 @@ def notice_path(notice: Notice) -> str:
         return ""
     path = reverse(notice.page, args=[] if notice.page_pk is None else [notice.page_pk])
     if notice.kind == Kind.CHANNEL_BEHIND:
-        path += "?" + urlencode({"view": "waiting", "channel": notice.subject.removeprefix("channel:")})
+        # What waits for a reason of its own was refused before.
+        view = "waiting" if notice.anchor == KINDS[Kind.CHANNEL_BEHIND].anchor else "retrying"
+        path += "?" + urlencode({"view": view, "channel": notice.subject.removeprefix("channel:")})
     return path
 
 

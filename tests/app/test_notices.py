@@ -324,7 +324,7 @@ def test_a_channel_that_is_behind_is_told_with_the_reason(tenant: Tenant, settin
     notice = Notice.objects.get()
     assert notice.sentence.startswith("E-mail is 12 minutes behind: ")
     assert notice.anchor == "a-provider-is-broken"
-    assert notice_path(notice) == "/admin/deliveries/delivery/?view=waiting&channel=email"
+    assert notice_path(notice) == "/admin/deliveries/delivery/?view=retrying&channel=email"
 
 
 @pytest.mark.parametrize(
@@ -358,6 +358,7 @@ def test_a_channel_that_caught_up_is_over(tenant: Tenant) -> None:
     watcher = Watcher()
     watcher.run()
     assert open_subjects() == {"channel:email"}
+    assert notice_path(Notice.objects.get()) == "/admin/deliveries/delivery/?view=waiting&channel=email"
 
     row.delete()
     watcher.run()
