@@ -16,7 +16,8 @@ from deliveries.senders.webhook import WebhookSender
 from deliveries.senders.ws import InboxSender
 
 
-def _smtp(channel: Channel) -> Sender:
+def mail_sender(*, connections: int, timeout_seconds: float) -> EmailSender:
+    """Return a new sender for the mail server of the settings."""
     return EmailSender(
         host=settings.EMAIL_HOST,
         port=settings.EMAIL_PORT,
@@ -26,8 +27,14 @@ def _smtp(channel: Channel) -> Sender:
         starttls=settings.EMAIL_USE_TLS or None,
         from_address=settings.EMAIL_FROM,
         message_id_domain=settings.EMAIL_MESSAGE_ID_DOMAIN,
-        connections=settings.EMAIL_CONNECTIONS,
-        timeout_seconds=settings.SEND_DEADLINE_SECONDS * OWN_LIMIT_SHARE,
+        connections=connections,
+        timeout_seconds=timeout_seconds,
+    )
+
+
+def _smtp(channel: Channel) -> Sender:
+    return mail_sender(
+        connections=settings.EMAIL_CONNECTIONS, timeout_seconds=settings.SEND_DEADLINE_SECONDS * OWN_LIMIT_SHARE
     )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -13,6 +14,8 @@ from django.core.checks import CheckMessage, Error, register
 
 from deliveries.channel_senders import KNOWN_SENDERS
 from deliveries.channels import CHANNELS, Channel
+from deliveries.senders.base import SendError
+from deliveries.senders.mime import envelope_address
 from deliveries.workers.stopping import WORKING_PART_OF_GRACE
 
 TAG = "settings"
@@ -21,7 +24,7 @@ POSITIVE = (
     "MAX_ATTEMPTS", "MAX_SEND_DELAY_SECONDS", "SEND_DEADLINE_SECONDS", "CLAIM_BATCH_SIZE", "MAX_LOST_LEASES", "FLUSH_INTERVAL_SECONDS",
     "SWEEP_INTERVAL_SECONDS", "EMAIL_CONNECTIONS", "WS_MAX_CONNECTIONS", "WS_MAX_CONNECTIONS_PER_USER", "WS_QUEUE_SIZE",
     "WS_MAX_FRAME_BYTES", "WS_REPLAY_LIMIT", "WS_REREAD_SECONDS", "WS_IDLE_SECONDS", "HEARTBEAT_INTERVAL_SECONDS", "API_MAX_JOBS",
-    "KAFKA_REPLICATION_FACTOR", "WEBHOOK_CONNECTIONS", "WEBHOOK_DISABLE_AFTER_DAYS",
+    "KAFKA_REPLICATION_FACTOR", "WEBHOOK_CONNECTIONS", "WEBHOOK_DISABLE_AFTER_DAYS", "NOTICE_OLDEST_DUE_SECONDS", "NOTICE_QUIET_SECONDS",
 )  # fmt: skip
 SHORTEST_KEY = 32
 PORTS = ("EMAIL_PORT", "KAFKA_PORT")
@@ -30,7 +33,7 @@ PORTS = ("EMAIL_PORT", "KAFKA_PORT")
 @register(TAG)
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Return an error for each setting that cannot be right, with what to set instead."""
-    found = [*_numbers(), *_delays(), *_time_limits(), *_senders(), *_email(), *_secrets()]
+    found = [*_numbers(), *_delays(), *_time_limits(), *_senders(), *_email(), *_notices(), *_secrets()]
     return [Error(message, hint=hint, id=f"deliveries.E{number:03}") for number, message, hint in found]
 
 
@@ -145,6 +148,37 @@ def _email() -> Found:
             "EMAIL_USE_SSL and EMAIL_USE_TLS are both on.",
             "Set EMAIL_USE_SSL for TLS from the first byte (port 465), or EMAIL_USE_TLS to insist on STARTTLS (port 587).",
         )
+
+
+def _notices() -> Found:
+    schemes = ("https", "http") if settings.PRIVATE_ADDRESSES_ALLOWED else ("https",)
+    # What it names is a secret, so it is not shown.
+    if settings.NOTICE_WEBHOOK_URL and not _is_url(settings.NOTICE_WEBHOOK_URL, schemes):
+        yield (
+            9,
+            f"NOTICE_WEBHOOK_URL is no whole address that begins with {' or '.join(f'{one}://' for one in schemes)}.",
+            "Copy it from the page of the chat where you made it, or leave it out.",
+        )
+    if settings.PUBLIC_URL and not _is_url(settings.PUBLIC_URL, ("https", "http")):
+        yield (
+            9,
+            f"PUBLIC_URL is {settings.PUBLIC_URL!r}, which is no whole address.",
+            "Such as https://notify.example.com, without a path.",
+        )
+    for address in settings.NOTICE_EMAIL_TO:
+        try:
+            envelope_address(address)
+        except SendError:
+            yield 9, f"NOTICE_EMAIL_TO names {address!r}, which is no e-mail address.", "Such as ops@example.com."
+
+
+def _is_url(text: str, schemes: Sequence[str]) -> bool:
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return whole and parts.username is None and text.isprintable() and " " not in text
 
 
 def _secrets() -> Found:

@@ -21,12 +21,14 @@ from django.db.models import F
 from django.utils import timezone
 
 from deliveries.models import Tenant, WebhookEndpoint
+from deliveries.notices import Found, Kind, notices_raise
 from deliveries.providers.credentials import CredentialsError, seal, unseal
 from deliveries.senders.http import is_public
 
 #: Standard Webhooks: the prefix of a secret, and between 24 and 64 random bytes.
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105
 SECRET_BYTES: Final = 32
+DISABLED_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +115,39 @@ def endpoint_disable(*, endpoint: WebhookEndpoint, why: str) -> bool:
     return bool(enabled.update(disabled_at=timezone.now(), disabled_why=why[:300]))
 
 
+@transaction.atomic
 def endpoints_disable_failing(*, days: float) -> int:
-    """Disable every endpoint that took nothing for so many days, and return how many. Safe to repeat and to run many times at once.
+    """Disable endpoints that took nothing for so many days, with a notice each, and return how many: up to DISABLED_AT_ONCE.
 
-    Between its first and its last failure, so that one bad moment before a quiet week costs nothing.
+    Safe to repeat and to run many times at once. Between its first and its last failure, so that one bad moment before a quiet week
+    costs nothing.
     """
     failing = WebhookEndpoint.objects.filter(
         disabled_at=None, failing_since__isnull=False, failed_at__gt=F("failing_since") + timedelta(days=days)
     )
-    return failing.update(disabled_at=timezone.now(), disabled_why=f"It took nothing for {days:g} days.")
+    rows = list(failing.select_for_update(skip_locked=True).order_by("failing_since")[:DISABLED_AT_ONCE])
+    why = f"took nothing for {days:g} {'day' if days == 1 else 'days'}"
+    disabled = WebhookEndpoint.objects.filter(pk__in=[row.pk for row in rows])
+    disabled.update(disabled_at=timezone.now(), disabled_why=f"It {why}.")
+    notices_raise([_disabled_notice(row, why) for row in rows])
+    return len(rows)
 
 
 def endpoint_enable(*, endpoint: WebhookEndpoint) -> bool:
     """Send there again, with its past failures forgotten. False when it was enabled."""
     disabled = WebhookEndpoint.objects.filter(pk=endpoint.pk, disabled_at__isnull=False)
     return bool(disabled.update(disabled_at=None, disabled_why="", failing_since=None, failed_at=None))
+
+
+def _disabled_notice(endpoint: WebhookEndpoint, why: str) -> Found:
+    return Found(
+        Kind.ENDPOINT_DISABLED,
+        f"endpoint:{endpoint.pk}",
+        f"The webhook endpoint at {endpoint} is disabled: it {why}",
+        tenant_id=endpoint.tenant_id,
+        page="admin:deliveries_webhookendpoint_change",
+        page_pk=endpoint.pk,
+    )
 
 
 def _new_secret() -> str:

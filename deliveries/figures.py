@@ -21,12 +21,14 @@ from django.utils import timezone
 
 from deliveries.channels import Channel
 from deliveries.lifecycle.holds import ASIDE, lane_is_held
-from deliveries.models import DeadLetter, Delivery, Hold, Lane, Provider, WorkerHeartbeat
+from deliveries.models import DeadLetter, Delivery, Hold, Lane, Notice, Provider, WorkerHeartbeat
+from deliveries.notices import HARMS_SENDING
 
 CHART_MINUTES: Final = 60
 RATE_MINUTES: Final = 5
 BALANCE_HOURS: Final = 24
 CAUSES: Final = 5
+NOTICES: Final = 100
 COUNT_LIMIT: Final = 10_000
 #: Reading the figures may take this share of one connection's time; what is slow is read less often.
 LOAD_SHARE: Final = 0.05
@@ -144,6 +146,15 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """What of a channel is due, up to a limit a lane. `oldest_due_at` and `late_reason` leave out what is late on purpose."""
+
+    due: int = 0
+    oldest_due_at: datetime | None = None
+    late_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OnHold:
     """A hold, and how many rows wait behind it: up to COUNT_LIMIT. One that was let go stays until all of them are back."""
 
@@ -192,7 +203,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything that the dashboard shows, read at `read_at`."""
+    """Everything that the dashboard shows, read at `read_at`. `notices`: the open ones that touch the sending of messages."""
 
     read_at: datetime
     balance: Balance
@@ -201,6 +212,7 @@ class Figures:
     causes: list[Cause]
     workers: list[WorkerHeartbeat] = field(default_factory=list)
     holds: list[OnHold] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     is_empty: bool = False
 
 
@@ -233,6 +245,9 @@ def read() -> Figures:
         causes=causes(),
         workers=list(WorkerHeartbeat.objects.exclude(state=WorkerHeartbeat.State.STOPPED)),
         holds=holds(),
+        notices=list(
+            Notice.objects.filter(ended_at=None, kind__in=HARMS_SENDING).order_by("kind", "opened_at")[:NOTICES]
+        ),
         is_empty=not Delivery.objects.exists(),
     )
 
@@ -249,6 +264,11 @@ def holds() -> list[OnHold]:
     waiting = dict(_rows(HOLDS_SQL, limit=COUNT_LIMIT))
     open_holds = Hold.objects.filter(ended_at=None).select_related("tenant").order_by("id")
     return [OnHold(hold, waiting.get(hold.pk, 0)) for hold in open_holds]
+
+
+def queues(*, limit: int = COUNT_LIMIT) -> dict[str, Queue]:
+    """Return each channel that has due rows, by one bounded look into each lane."""
+    return {row[0]: Queue(row[1], row[2], row[3] or "") for row in _rows(QUEUE_SQL, limit=limit)}
 
 
 def causes(limit: int = CAUSES) -> list[Cause]:
@@ -269,23 +289,23 @@ def retries() -> dict[tuple[str, str, str], Retries]:
 
 
 def _channels(now: datetime, flow: Sequence[tuple[Any, ...]]) -> list[ChannelFigures]:
-    queues = {row[0]: row[1:] for row in _rows(QUEUE_SQL, limit=COUNT_LIMIT)}
+    waiting = queues()
     lanes = Lane.objects.filter(cancelled_at=None).order_by().values_list("channel", flat=True).distinct()
     lately = now - timedelta(minutes=RATE_MINUTES)
     served = {*settings.CHANNEL_SENDERS, *Provider.objects.filter(is_enabled=True).values_list("channel", flat=True)}
-    names = {*served, *queues, *lanes, *(row[0] for row in flow)}
+    names = {*served, *waiting, *lanes, *(row[0] for row in flow)}
     known = [channel.value for channel in Channel]
     figures = []
     for name in sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name)):
-        due, oldest, reason = queues.get(name, (0, None, None))
+        queue = waiting.get(name, Queue())
         mine = [row for row in flow if row[0] == name]
         figures.append(
             ChannelFigures(
                 channel=name,
                 has_sender=name in served,
-                due=due,
-                oldest_due_at=oldest,
-                late_reason=reason or "",
+                due=queue.due,
+                oldest_due_at=queue.oldest_due_at,
+                late_reason=queue.late_reason,
                 sent_lately=sum(sent for _, minute, sent, _ in mine if minute >= lately),
                 sent_in_hour=sum(sent for _, _, sent, _ in mine),
                 failed_in_hour=sum(failed for _, _, _, failed in mine),

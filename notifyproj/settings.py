@@ -194,6 +194,13 @@ HEARTBEAT_INTERVAL_SECONDS = env.float("HEARTBEAT_INTERVAL_SECONDS", 5)
 HEARTBEAT_TTL_SECONDS = env.int("HEARTBEAT_TTL_SECONDS", 30)
 STUCK_AFTER_SECONDS = env.float("STUCK_AFTER_SECONDS", 22)
 
+# --- Notices to staff -------------------------------------------------------------------------------------------------------------
+PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
+NOTICE_OLDEST_DUE_SECONDS = env.float("NOTICE_OLDEST_DUE_SECONDS", 300)
+NOTICE_QUIET_SECONDS = env.float("NOTICE_QUIET_SECONDS", 300)
+NOTICE_WEBHOOK_URL = env.str("NOTICE_WEBHOOK_URL", "")
+NOTICE_EMAIL_TO = env.list("NOTICE_EMAIL_TO", default=[])
+
 # --- REST -------------------------------------------------------------------------------------------------------------------------
 API_MAX_JOBS = env.int("API_MAX_JOBS", 1000)
 REST_FRAMEWORK = {

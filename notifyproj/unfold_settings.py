@@ -103,6 +103,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "title": "Diagnostics",
             "separator": True,
             "items": [
+                _item(request, "Notices", "notifications", "deliveries_notice"),
                 _item(request, "Workers", "memory", "deliveries_workerheartbeat"),
                 _item(request, "Holds", "pause_circle", "deliveries_hold"),
                 _item(request, "Lanes", "alt_route", "deliveries_lane"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import wraps
@@ -25,6 +26,8 @@ from deliveries.admin import words
 from deliveries.audit import record
 from deliveries.models import Tenant
 
+#: The names of pages that show a model's rows.
+PAGE_OF_MODEL = re.compile(r"admin:deliveries_([a-z]+)_(?:changelist|change)")
 P = ParamSpec("P")
 A = TypeVar("A", bound="StaffAdmin")
 R = TypeVar("R", bound=HttpResponseBase)
@@ -100,6 +103,12 @@ def staff_name(request: HttpRequest) -> str:
 def say(request: HttpRequest, text: str, *, bad: bool = False) -> None:
     """Tell the person what their action did."""
     messages.add_message(request, messages.ERROR if bad else messages.SUCCESS, text)
+
+
+def may_see_page(request: HttpRequest, page: str) -> bool:
+    """Say whether the signed-in person may open a page of ours, by its URL's name: a link to a refusal helps nobody."""
+    found = PAGE_OF_MODEL.fullmatch(page)
+    return found is None or request.user.has_perm(f"deliveries.view_{found[1]}")
 
 
 def many_tenants() -> bool:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from deliveries import figures, ingest
 from deliveries.admin import words
-from deliveries.admin.base import staff_name
+from deliveries.admin.base import may_see_page, staff_name
 from deliveries.admin.holds import hold_options, may_hold
 from deliveries.admin.people import find_people
 from deliveries.admin.verdict import verdict
@@ -28,6 +28,10 @@ from deliveries.reasons import describe
 
 REFRESH_SECONDS: Final = 5
 TEST_CHANNELS: Final = (Channel.WS, Channel.EMAIL)
+PAGES: Final = {
+    "admin:deliveries_workerheartbeat_changelist": "Show the workers",
+    "admin:deliveries_notice_changelist": "Show the notices",
+}
 ICONS: Final = {"ok": "check_circle", "warn": "warning", "bad": "error", "quiet": "hourglass_empty"}
 
 
@@ -59,7 +63,8 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
         "figures": now,
         "verdict": answer,
         "verdict_icon": ICONS[answer.tone],
-        "verdict_page": reverse(answer.page) if answer.page else "",
+        "verdict_page": reverse(answer.page) if answer.page and may_see_page(request, answer.page) else "",
+        "verdict_page_word": PAGES.get(answer.page, ""),
         "holds": [
             {
                 "hold": one.hold,
@@ -107,10 +112,10 @@ def hold_of_channel(channel: str, now: figures.Figures) -> Hold | None:
 
 
 def fragment(request: HttpRequest) -> HttpResponse:
-    """Answer the live request: the dashboard's parts without the frame. 403 where the full page would not show them."""
+    """Answer the live request: the dashboard's parts and the bell, without the frame. 403 where the full page would not show them."""
     if not request.user.has_perm("deliveries.view_delivery"):
         return HttpResponse(status=403)
-    return render(request, "admin/deliveries/_dashboard.html", live_context(request))
+    return render(request, "admin/deliveries/_live.html", live_context(request))
 
 
 def first_job(request: HttpRequest) -> str:

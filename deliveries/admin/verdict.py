@@ -10,10 +10,12 @@ from typing import Final
 from deliveries.admin import words
 from deliveries.figures import Balance, ChannelFigures, Figures, OnHold
 from deliveries.models import WorkerHeartbeat
+from deliveries.notices import Kind
 from deliveries.reasons import describe
 
 LATE_AFTER: Final = timedelta(minutes=1)
 MOST_NAMED: Final = 2
+SEEN_HERE: Final = frozenset({Kind.UNACCOUNTED, Kind.CHANNEL_BEHIND, Kind.WORKER_STUCK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ def verdict(figures: Figures, *, down_after: timedelta) -> Verdict:
         _behind(figures.channels, figures.read_at),
         _stuck(alive),
         _no_helper(figures, alive),
+        _noticed(figures),
         _held(figures.holds),
     )
     return next(filter(None, checks), None) or _well(figures)
@@ -72,11 +75,9 @@ def _behind(channels: Sequence[ChannelFigures], now: datetime) -> Verdict | None
     if not late:
         return None
     length, worst = max(late, key=lambda pair: pair[0])
-    cause = describe(worst.late_reason).title[0].lower() + describe(worst.late_reason).title[1:]
     return Verdict(
         "bad" if length >= 5 * LATE_AFTER else "warn",
-        f"{words.channel(worst.channel)} is {words.duration(length)} behind"
-        + (f": {cause}" if worst.late_reason else ""),
+        words.behind(worst.channel, length, worst.late_reason),
         describe(worst.late_reason).fix if worst.late_reason else "More is due than the senders get done.",
         anchor=describe(worst.late_reason).anchor if worst.late_reason else "a-channel-is-behind",
     )
@@ -106,6 +107,16 @@ def _no_helper(figures: Figures, alive: Sequence[WorkerHeartbeat]) -> Verdict | 
         return Verdict("warn", sentence, advice, page, "no-consumer-is-running")
     sentence, advice = "No scheduled tasks are running", "What a dead sender left behind is not picked up."
     return Verdict("warn", sentence, advice, page, "no-scheduled-tasks-are-running")
+
+
+def _noticed(figures: Figures) -> Verdict | None:
+    """Say what only a notice knows. The other kinds are above, from figures that are newer."""
+    notices = [notice for notice in figures.notices if notice.kind not in SEEN_HERE]
+    if not notices:
+        return None
+    more = len(notices) - 1
+    advice = f"{words.count(more, 'more notice')} {'is' if more == 1 else 'are'} open." if more else ""
+    return Verdict("warn", notices[0].sentence, advice, "admin:deliveries_notice_changelist", notices[0].anchor)
 
 
 def _held(holds: Sequence[OnHold]) -> Verdict | None:

@@ -204,6 +204,12 @@ def breaker(state: str, *, is_forced: bool) -> Chip:
     return Chip(*(FORCED_BREAKERS if is_forced else BREAKERS)[state])
 
 
+def behind(name: str, length: timedelta, reason: str) -> str:
+    """Say how far a channel is behind, and by which reason code most of what is late waits: `E-mail is 12 minutes behind: …`."""
+    title = describe(reason).title if reason else ""
+    return f"{channel(name)} is {duration(length)} behind" + (f": {title[0].lower()}{title[1:]}" if title else "")
+
+
 def duration(length: timedelta) -> str:
     """Say a length of time in its largest unit: `12 minutes`, `3 seconds`."""
     seconds = max(0, round(length.total_seconds()))

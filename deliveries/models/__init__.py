@@ -5,6 +5,7 @@ from deliveries.models.contacts import Contact
 from deliveries.models.dead_letters import DeadLetter
 from deliveries.models.deliveries import Delivery, DeliveryAttempt, Lane
 from deliveries.models.holds import Hold
+from deliveries.models.notices import Notice, NoticeTelling
 from deliveries.models.providers import Provider
 from deliveries.models.receipts import OutboxPosition, Receipt
 from deliveries.models.templates import Template, TemplateContent, TemplateVersion
@@ -20,6 +21,8 @@ __all__ = [
     "Device",
     "Hold",
     "Lane",
+    "Notice",
+    "NoticeTelling",
     "OutboxPosition",
     "Provider",
     "Receipt",

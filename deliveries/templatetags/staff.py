@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django import template
 from django.utils import timezone
@@ -73,3 +73,11 @@ def chip(word: Chip) -> SafeString:
     from deliveries.admin import base
 
     return base.chip(word.text, word.tone)
+
+
+@register.inclusion_tag("admin/deliveries/_bell.html", takes_context=True)
+def notices_bell(context: dict[str, Any]) -> dict[str, Any]:
+    """Show the bell to who may see notices."""
+    from deliveries.admin.notices import bell
+
+    return bell(context["request"])

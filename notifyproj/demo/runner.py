@@ -123,7 +123,7 @@ class Demo:
     def _set_environment(self) -> None:
         """Say to every child who it is, and write it down for other terminals.
 
-        Mail goes to the demo's mailbox whatever else is set: nobody gets a real one.
+        Mail goes to the demo's mailbox whatever else is set, and notices to the bell alone: nobody outside is told anything.
         """
         kept = self.folder.kept()
         self._mail_port, self._second_mail_port = free_port(), free_port()
@@ -147,6 +147,8 @@ class Demo:
             "EMAIL_USE_TLS": "0",
             "EMAIL_FROM": "Juniper <hello@juniper.example>",
             "EMAIL_MESSAGE_ID_DOMAIN": "juniper.example",
+            "NOTICE_WEBHOOK_URL": "",
+            "NOTICE_EMAIL_TO": "",
         }
         self.folder.write_environment(chosen)
         os.environ.update(chosen, PYTHONUNBUFFERED="1")

@@ -20,18 +20,20 @@ pytestmark = pytest.mark.django_db
 
 LISTS = (
     *("delivery", "deadletter", "template", "contact", "apikey", "workerheartbeat", "lane", "hold", "tenant"),
-    *("provider", "device", "webhookendpoint"),
+    *("provider", "device", "webhookendpoint", "notice"),
 )
 ACTIONS = (
     "deliveries_hold_place",
     "deliveries_send_test",
     "deliveries_deadletter_retry",
     "deliveries_deadletter_dismiss",
+    "deliveries_notice_read_all",
 )
 ROW_ACTIONS = (
     "deliveries_delivery_send_again",
     "deliveries_delivery_cancel",
     "deliveries_hold_let_go",
+    "deliveries_notice_read",
     "deliveries_apikey_revoke",
     "deliveries_template_new_draft",
     "deliveries_templateversion_publish",

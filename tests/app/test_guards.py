@@ -47,4 +47,4 @@ def test_django_has_nothing_to_say_of_a_production_s_settings() -> None:
 def test_django_is_asked_in_earnest() -> None:
     done = check_deploy(SECURE_COOKIES="0")
     assert done.returncode != 0
-    assert "security.W012" in done.stderr
+    assert "security.W010" in done.stderr

@@ -47,6 +47,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"CREDENTIALS_KEYS": ["k" * 32, "short"]}, "CREDENTIALS_KEYS"),
     ({"OUTGOING_CA_FILE": "/nowhere/ca.pem"}, "OUTGOING_CA_FILE"),
     ({"WEBHOOK_CONNECTIONS": 0}, "WEBHOOK_CONNECTIONS"),
+    ({"NOTICE_OLDEST_DUE_SECONDS": 0}, "NOTICE_OLDEST_DUE_SECONDS"),
+    ({"NOTICE_QUIET_SECONDS": 0}, "NOTICE_QUIET_SECONDS"),
+    ({"NOTICE_WEBHOOK_URL": "hooks.slack.com/services/T0"}, "NOTICE_WEBHOOK_URL"),
+    ({"NOTICE_WEBHOOK_URL": "http://chat.example.com/hook"}, "NOTICE_WEBHOOK_URL"),
+    ({"NOTICE_WEBHOOK_URL": "https://[half"}, "NOTICE_WEBHOOK_URL"),
+    ({"NOTICE_EMAIL_TO": ["ops@example.com", "Ops"]}, "'Ops'"),
+    ({"PUBLIC_URL": "notify.example.com"}, "PUBLIC_URL"),
     ({"JWT_ALGORITHM": "none"}, "JWT_ALGORITHM"),
     ({"JWT_KEY": "short"}, "JWT_KEY"),
 ]

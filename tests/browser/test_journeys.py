@@ -193,3 +193,34 @@ def test_the_first_steps_work_by_keyboard(demo: RunningDemo, open_page: OpenPage
     expect(page.get_by_role("button", name="Send me one")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("list", name="What you sent").get_by_text("In inbox")).to_be_visible()
+
+
+def test_the_bell_rings_for_a_broken_provider_until_somebody_reads_it(demo: RunningDemo, open_page: OpenPage) -> None:
+    tour = open_page(demo.url)
+    staff = open_page(f"{demo.url}/admin/")
+    log_in(staff, demo)
+    bell = staff.locator("#ns-bell")
+    expect(bell).to_have_accessible_name("Notices: nothing new")
+    tour.get_by_role("button", name="Break provider A").click()
+    expect(bell).to_have_accessible_name("Notices: 1 open and unread")  # by the dashboard's live figures
+
+    bell.press("Enter")
+    row = staff.locator("#result_list").get_by_role("row").filter(has_text="Provider A")
+    expect(row).to_contain_text("is left alone after failing: Provider B takes over")
+    row.get_by_role("button", name="Mark as read").press("Enter")
+    expect(row).to_contain_text("Open, read by admin")
+    expect(bell).to_have_accessible_name("Notices: nothing new")
+    row.get_by_role("link", name="What to do").click()
+    expect(staff.locator("#a-provider-is-broken")).to_be_in_viewport()
+
+    tour.get_by_role("button", name="Mend provider A").click()
+    tour.get_by_role("button", name="Send me an e-mail").click()  # whichever mail comes after its rest tries it
+
+    def is_over() -> bool:
+        staff.goto(f"{demo.url}/admin/deliveries/notice/?state=over")
+        if "Provider A" in staff.locator("#content").inner_text():
+            return True
+        tour.get_by_role("button", name="Send me an e-mail").click()
+        return False
+
+    assert eventually(is_over)

@@ -163,6 +163,13 @@
       part.innerHTML = next.innerHTML;
       if (focused) document.getElementById(focused)?.focus();
     }
+    const bell = document.querySelector("[data-bell]");
+    const rung = fresh.querySelector("[data-bell]");
+    if (bell && rung && bell.innerHTML !== rung.innerHTML) {
+      const focused = bell.contains(document.activeElement);
+      bell.innerHTML = rung.innerHTML;
+      if (focused) bell.querySelector("a")?.focus();
+    }
     area.dataset.live = "on";
     drawChart();
   }

@@ -232,7 +232,7 @@ onPress("break-provider", "broken", "Sending mails …", async (result) => {
   const load = await post("/demo/break-provider/");
   byId("break-provider").textContent = load.is_broken ? "Mend provider A" : "Break provider A";
   if (load.is_broken) {
-    follow(result, load, "Broken", `Provider A refuses everything amid ${load.jobs} mails, and provider B takes over.`);
+    follow(result, load, "Broken", `Provider A refuses everything amid ${load.jobs} mails, and provider B takes over. The bell of the staff pages says so.`);
   } else {
     result.say("Mended", "ok", "Provider A works again. A probe finds out within seconds.");
   }
