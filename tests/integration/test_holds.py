@@ -110,4 +110,6 @@ def test_what_is_let_go_leaves_no_faster_than_its_providers_rate(
             return seen[-1][0] >= 25
 
         wait_until(a_good_part_is_out, "a good part of it is out")
-    assert [out for out, seconds in seen if out > shared.bucket_size(rate) + rate * seconds] == []
+    # The shared bucket, and what this process was granted while nothing came (decision 0014): at most a bucket more.
+    at_once = 2 * shared.bucket_size(rate)
+    assert [(out, seconds) for out, seconds in seen if out > at_once + rate * seconds] == []
