@@ -6,12 +6,13 @@ from deliveries.models.dead_letters import DeadLetter
 from deliveries.models.deliveries import Delivery, DeliveryAttempt, Lane
 from deliveries.models.providers import Provider
 from deliveries.models.receipts import OutboxPosition, Receipt
-from deliveries.models.templates import Template, TemplateContent, TemplateVersion
+from deliveries.models.templates import Brand, Template, TemplateContent, TemplateVersion
 from deliveries.models.tenants import ApiKey, Tenant
 from deliveries.models.workers import WorkerHeartbeat
 
 __all__ = [
     "ApiKey",
+    "Brand",
     "Contact",
     "DeadLetter",
     "Delivery",

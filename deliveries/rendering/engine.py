@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from minijinja import Environment, TemplateError
 
@@ -35,14 +35,21 @@ TOO_LARGE = f"The message is larger than {MAX_RENDERED_BYTES:,} bytes. Shorten t
 
 @dataclass(frozen=True, slots=True)
 class ContentSource:
-    """One locale's words as they were written. `locale` is the one that was found, which may not be the one asked
-    for."""
+    """One locale's words as they were written. `locale` is the one that was found, which may not be the one asked for.
+
+    `body_format` says where the body is: in `markdown` (the tenant's frame is put around it), or in `html` as it is.
+    """
 
     subject: str
-    text: str
+    text: str = ""
     html: str = ""
     action_url: str = ""
     locale: str = ""
+    preheader: str = ""
+    from_address: str = ""
+    reply_to: str = ""
+    body_format: Literal["html", "markdown"] = "html"
+    markdown: str = ""
 
 
 def render(source: ContentSource, context: Mapping[str, Any]) -> Content:
