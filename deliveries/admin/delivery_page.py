@@ -29,6 +29,10 @@ from deliveries.timeline import Kind, timeline
 
 #: What a preview frame may do: show inline styles and embedded pictures. No scripts, no network.
 FRAME_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
+REMOVED: Final = (
+    "Its data and words were removed when it was over, as the template asks. It cannot be shown or sent again: let the "
+    "person ask for a new one."
+)
 TONES: Final = {
     Kind.ATTEMPT_FAILED: "warn",
     Kind.SENT: "ok",
@@ -51,6 +55,7 @@ class Preview:
     content: Content = field(default_factory=Content)
     problem: str = ""
     frame: str = ""
+    is_removed: bool = False
 
 
 def context(row: Delivery) -> dict[str, Any]:
@@ -83,6 +88,8 @@ def context(row: Delivery) -> dict[str, Any]:
 
 def preview(row: Delivery, contact: Contact | None) -> Preview:
     """Return the message: as sent where it was stored, else rendered again. At most two queries."""
+    if row.blanked_at:
+        return Preview("Not kept", problem=REMOVED, is_removed=True)
     if row.rendered:
         stored = {key: str(row.rendered.get(key) or "") for key in ("subject", "text", "html", "action_url")}
         return Preview("As sent", Content(**stored))
