@@ -23,6 +23,8 @@ from deliveries.api.keys import api_key_create
 from deliveries.channels import Priority, Status
 from deliveries.providers.credentials import seal
 
+WORDS = ("locale", "subject", "text", "html", "markdown", "preheader", "from_address", "reply_to", "body_format")
+
 
 class TenantFactory(DjangoModelFactory[models.Tenant]):
     class Meta:
@@ -43,7 +45,10 @@ class ContactFactory(DjangoModelFactory[models.Contact]):
 
 
 class TemplateFactory(DjangoModelFactory[models.Template]):
-    """A template and its version 1, published or (`published=False`) a draft, with one locale's words."""
+    """A template and its version 1, published or (`published=False`) a draft, with the words of `locale`.
+
+    `also`: words of further locales, by locale; a subject is enough.
+    """
 
     class Meta:
         model = models.Template
@@ -54,23 +59,38 @@ class TemplateFactory(DjangoModelFactory[models.Template]):
     subject = "Welcome"
     text = "Hello."
     html = ""
+    markdown = ""
+    preheader = ""
+    from_address = ""
+    reply_to = ""
+    body_format = factory.LazyAttribute(lambda words: "markdown" if words.markdown else "html")
+    variables = None
+    also = factory.LazyFunction(dict)
     code = factory.LazyFunction(lambda: f"welcome-{uuid4().hex[:8]}")
     name = factory.LazyAttribute(lambda template: template.code)
 
     @classmethod
     def _create(cls, model_class: type[models.Template], *args: Any, **kwargs: Any) -> models.Template:
-        words = {key: kwargs.pop(key) for key in ("locale", "subject", "text", "html")}
-        published = kwargs.pop("published")
+        words = {key: kwargs.pop(key) for key in WORDS}
+        published, variables, also = (kwargs.pop(key) for key in ("published", "variables", "also"))
         template = super()._create(model_class, *args, **kwargs)
         version = models.TemplateVersion.objects.create(
-            template=template,
-            number=1,
-            state="published" if published else "draft",
-            published_at=timezone.now() if published else None,
-            default_locale=words["locale"],
+            template=template, number=1, default_locale=words["locale"], variables=variables
         )
-        models.TemplateContent.objects.create(version=version, **words)
+        for locale, changed in {words["locale"]: {}, **also}.items():
+            models.TemplateContent.objects.create(version=version, **(words | {"locale": locale} | changed))
+        if published:
+            models.TemplateVersion.objects.filter(pk=version.pk).update(state="published", published_at=timezone.now())
         return template
+
+
+class BrandFactory(DjangoModelFactory[models.Brand]):
+    """The frame of a tenant's mails."""
+
+    class Meta:
+        model = models.Brand
+
+    tenant = factory.SubFactory(TenantFactory)
 
 
 class ApiKeyFactory(DjangoModelFactory[models.ApiKey]):

@@ -25,10 +25,15 @@ from deliveries.rendering import (
     render_inline,
 )
 from deliveries.senders.base import Content
+from deliveries.templating import frame_of, version_sources
 from deliveries.timeline import Kind, timeline
 
 #: What a preview frame may do: show inline styles and embedded pictures. No scripts, no network.
 FRAME_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
+REMOVED: Final = (
+    "Its data and words were removed when it was over, as the template asks. It cannot be shown or sent again: let the "
+    "person ask for a new one."
+)
 TONES: Final = {
     Kind.ATTEMPT_FAILED: "warn",
     Kind.SENT: "ok",
@@ -51,6 +56,7 @@ class Preview:
     content: Content = field(default_factory=Content)
     problem: str = ""
     frame: str = ""
+    is_removed: bool = False
 
 
 def context(row: Delivery) -> dict[str, Any]:
@@ -85,6 +91,8 @@ def context(row: Delivery) -> dict[str, Any]:
 
 def preview(row: Delivery, contact: Contact | None) -> Preview:
     """Return the message: as sent where it was stored, else rendered again. At most two queries."""
+    if row.blanked_at:
+        return Preview("Not kept", problem=REMOVED, is_removed=True)
     if row.rendered:
         stored = {key: str(row.rendered.get(key) or "") for key in ("subject", "text", "html", "action_url")}
         return Preview("As sent", Content(**stored))
@@ -105,14 +113,6 @@ def frame(html: str) -> str:
 def pretty(value: Any) -> str:
     """Return JSON for reading."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
-
-
-def sources_of(version: TemplateVersion) -> dict[str, ContentSource]:
-    """Return a version's words by locale."""
-    return {
-        row.locale: ContentSource(row.subject, row.text, row.html, row.action_url, row.locale)
-        for row in version.contents.all()
-    }
 
 
 def render_words(
@@ -140,7 +140,9 @@ def _rendered_again(row: Delivery, contact: Contact | None) -> Preview:
     locales = [locale for locale in (row.locale, contact.locale if contact else "") if locale]
     person = contact_of(contact or Contact(), user_id=row.user_id)
     locales.append(version.default_locale)
-    content, locale = render_words(sources_of(version), locales, data=row.data, contact=person, tenant=row.tenant)
+    content, locale = render_words(
+        version_sources(version, frame_of(row.tenant)), locales, data=row.data, contact=person, tenant=row.tenant
+    )
     what = "Rendered again" if row.template_version_id else "As it would go out now"
     return Preview(
         f"{what} from v{version.number}, {locale}", content, frame=frame(content.html) if content.html else ""

@@ -6,17 +6,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from deliveries.admin.delivery_page import Preview, frame, render_words, sources_of
+from deliveries import rendering
+from deliveries.admin.delivery_page import Preview, frame, render_words
 from deliveries.models import Contact, TemplateVersion, Tenant
-from deliveries.rendering import ContentSource, RenderError, contact_of, example_data
-from deliveries.templating import PARTS
+from deliveries.rendering import ContentSource, RenderError, contact_of
+from deliveries.templating import version_sources
 
 HOW = "Rendered for Ana Example"
 
 
 def sample_data(version: TemplateVersion) -> dict[str, Any]:
-    """Guess the job's data that the version's words ask for, each field filled with its own name."""
-    return example_data(getattr(source, part) for source in sources_of(version).values() for part in PARTS)
+    """Return the job's data that the version's words ask for: the declared samples, else each field with its own name."""
+    return rendering.sample_data(version_sources(version))
 
 
 def preview_with(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 from django import forms
@@ -24,15 +25,22 @@ from unfold.admin import StackedInline
 from unfold.forms import PaginationInlineFormSet
 
 from deliveries.admin.base import StaffAdmin, audit, chip, many_tenants, post_only, say, staff, two_lines, when
-from deliveries.admin.delivery_page import Preview, sources_of
+from deliveries.admin.delivery_page import Preview
 from deliveries.admin.filters import TenantFilter
 from deliveries.admin.template_preview import preview_with, sample_data
 from deliveries.models import Template, TemplateContent, TemplateVersion, Tenant
-from deliveries.rendering import ContentSource, template_check
-from deliveries.templating import PARTS, TemplateRefused, template_publish, template_save_draft
+from deliveries.rendering import PARTS, ContentSource, template_check, variables_of
+from deliveries.templating import (
+    STORED,
+    TemplateRefused,
+    frame_of,
+    template_publish,
+    template_save_draft,
+    version_sources,
+)
 
 State = TemplateVersion.State
-EMPTY: Final = ContentSource("", "")
+EMPTY: Final = ContentSource("", body_format="markdown")
 
 
 @admin.register(Template)
@@ -64,7 +72,7 @@ class TemplateAdmin(StaffAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Template | None = None) -> list[str]:
         """Hide the tenant while there is only one."""
-        return [*(["tenant"] if many_tenants() else []), "name", "code"]
+        return [*(["tenant"] if many_tenants() else []), "name", "code", "hides_personal_data"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Template | None = None) -> list[str]:
         """Keep the code: jobs that are on their way name it."""
@@ -108,7 +116,7 @@ class TemplateAdmin(StaffAdmin):
         newest = template.versions.order_by("-number").first()
         if newest is None or newest.state == State.PUBLISHED:
             locale = newest.default_locale if newest else template.tenant.default_locale
-            contents = sources_of(newest) if newest else {locale: EMPTY}
+            contents = version_sources(newest) if newest else {locale: EMPTY}
             with transaction.atomic():
                 newest = template_save_draft(
                     template=template, contents=contents, default_locale=locale, by=staff(request)
@@ -142,14 +150,21 @@ class ContentForm(forms.ModelForm):  # type: ignore[type-arg]  # the plain class
 
     class Meta:
         model = TemplateContent
-        fields = ("locale", "subject", "text", "html", "action_url")
-        labels = {"locale": "Language", "html": "HTML", "action_url": "Link"}
+        fields = ("locale", *STORED)
+        labels = {
+            "locale": "Language",
+            "html": "HTML",
+            "action_url": "Link",
+            "body_format": "Written in",
+            "from_address": "From",
+            "reply_to": "Reply to",
+        }
 
     def clean(self) -> dict[str, Any]:
         """Put what is wrong beside its part, with its line. Nothing else is checked: an unfinished draft may be saved."""
         values = super().clean() or {}
         for part in PARTS:
-            for problem in template_check(values.get(part) or "", html=part == "html"):
+            for problem in template_check(values.get(part) or "", html=part in ("html", "markdown")):
                 self.add_error(part, f"Line {problem.line}: {problem.message}")
         return values
 
@@ -280,12 +295,17 @@ class VersionAdmin(StaffAdmin):
 
     def _preview(self, request: HttpRequest, version: TemplateVersion) -> Preview:
         posted = request.POST
-        sources, default_locale = sources_of(version), version.default_locale
+        frame = frame_of(version.template.tenant)
+        sources, default_locale = version_sources(version, frame), version.default_locale
         if "default_locale" in posted and self.has_change_permission(request, version):
             [formset], _ = self._create_formsets(request, version, change=True)
             if not formset.is_valid():
                 return Preview("What stands in the editor", problem=" ".join(_problems(formset)))
-            sources, default_locale = _words(formset), posted["default_locale"]
+            sources = {
+                locale: replace(source, frame=frame, variables=variables_of(version.variables))
+                for locale, source in _words(formset).items()
+            }
+            default_locale = posted["default_locale"]
         return preview_with(
             sources,
             locale=posted.get("locale", ""),
@@ -305,9 +325,12 @@ class VersionAdmin(StaffAdmin):
 def _words(formset: BaseInlineFormSet[Any, Any, Any]) -> dict[str, ContentSource]:
     """Return what stands in a sound form, by locale."""
     kept = [one.cleaned_data for one in formset.forms if one.cleaned_data and not one.cleaned_data.get("DELETE")]
-    return {
-        values["locale"]: ContentSource(*[values.get(part) or "" for part in (*PARTS, "locale")]) for values in kept
-    }
+    return {values["locale"]: _source(values) for values in kept}
+
+
+def _source(values: dict[str, Any]) -> ContentSource:
+    words: dict[str, Any] = {part: values.get(part) or "" for part in (*STORED, "locale")}
+    return ContentSource(**words)
 
 
 def _problems(formset: BaseInlineFormSet[Any, Any, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from psycopg import AsyncConnection
 
+from deliveries.lifecycle.blank import blanked
 from deliveries.lifecycle.claim import ClaimedRow
 from deliveries.lifecycle.holds import IN_FORCE, OF_ROWS, covers
 
@@ -63,6 +64,7 @@ UPDATE notification_delivery d SET
         WHEN 'not_on_send_only_list' THEN 'SEND_ONLY_TO does not list this person''s address'
         ELSE d.error_message END,
     finished_at = CASE WHEN b.refusal <> 'held' THEN statement_timestamp() END,
+    {blanked(when="b.refusal <> 'held'")},
     next_attempt_at = CASE WHEN b.refusal = 'held' THEN d.next_attempt_at END,
     hold_id = CASE WHEN b.refusal = 'held' THEN b.hold_id END,
     lease_token = NULL, lease_expires_at = NULL, claims = greatest(0, d.claims - 1)

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('deliveries', '0005_holds'),
+        ('deliveries', '0007_templates'),
     ]
 
     operations = [

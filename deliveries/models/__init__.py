@@ -8,12 +8,13 @@ from deliveries.models.holds import Hold
 from deliveries.models.notices import Notice, NoticeTelling
 from deliveries.models.providers import Provider
 from deliveries.models.receipts import OutboxPosition, Receipt
-from deliveries.models.templates import Template, TemplateContent, TemplateVersion
+from deliveries.models.templates import Brand, Template, TemplateContent, TemplateVersion
 from deliveries.models.tenants import ApiKey, Tenant
 from deliveries.models.workers import WorkerHeartbeat
 
 __all__ = [
     "ApiKey",
+    "Brand",
     "Contact",
     "DeadLetter",
     "Delivery",

@@ -102,6 +102,9 @@ class Delivery(models.Model):
     )
     started_at = models.DateTimeField(null=True, blank=True, help_text="When the last attempt began.")
     finished_at = models.DateTimeField(null=True, blank=True)
+    blanked_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its data and words were removed, as its template asks."
+    )
 
     reason = models.CharField(
         max_length=64, blank=True, default="", db_default="", help_text="Why it was not sent, or not yet."

@@ -16,12 +16,18 @@ UNCHECKABLE = "This kind cannot be checked without sending something. Send a tes
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a person reads, already rendered. `subject` is the title on channels that have no subject line."""
+    """What a person reads, already rendered. `subject` is the title on channels that have no subject line.
+
+    `preheader` stands in `html` already. An empty `from_address` or `reply_to` means the tenant's, then the settings'.
+    """
 
     subject: str = ""
     text: str = ""
     html: str = ""
     action_url: str = ""
+    preheader: str = ""
+    from_address: str = ""
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deliveries.channels import Status
-from deliveries.models import Contact, Delivery, TemplateContent, Tenant
+from deliveries.models import Contact, Delivery, Tenant
 from tests.factories import ContactFactory, DeliveryAttemptFactory, DeliveryFactory, LaneFactory, TemplateFactory
 
 pytestmark = pytest.mark.django_db
@@ -347,8 +347,7 @@ def test_the_command_palette_finds_jobs_and_people(admin_client: Client, ana: Co
 
 
 def test_the_language_of_a_rendered_message_is_the_persons(admin_client: Client, ana: Contact) -> None:
-    template = TemplateFactory(tenant=ana.tenant, subject="Hello", text="Hello")
-    TemplateContent.objects.create(version=template.versions.get(), locale="de", subject="Hallo Welt", text="Hallo")
+    template = TemplateFactory(tenant=ana.tenant, subject="Hello", text="Hello", also={"de": {"subject": "Hallo Welt"}})
     Contact.objects.filter(pk=ana.pk).update(locale="de-AT")
     row = DeliveryFactory(tenant=ana.tenant, user_id=ana.user_id, content=None, template_code=template.code)
 

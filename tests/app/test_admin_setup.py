@@ -30,6 +30,7 @@ def draft_form(version: TemplateVersion, **words: str) -> dict[str, str]:
     """Return the form of a draft with one language, as the browser posts it."""
     content = version.contents.get()
     values = {"locale": content.locale, "subject": content.subject, "text": content.text, "html": "", "action_url": ""}
+    values |= {"body_format": "html"}
     row = {f"contents-0-{name}": value for name, value in {**values, **words}.items()}
     ids = {"contents-0-id": str(content.pk), "contents-0-version": str(version.pk)}
     counts = {"contents-TOTAL_FORMS": "1", "contents-INITIAL_FORMS": "1"}

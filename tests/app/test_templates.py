@@ -104,10 +104,9 @@ class Counted:
 
 
 async def test_the_book_finds_exact_locale_then_language_then_default(reader: Any) -> None:
-    template = await make(text="english", locale="en")
+    also = {locale: {"text": locale} for locale in ("pt", "fr-CA")}
+    template = await make(text="english", locale="en", also=also)
     version = await sync_to_async(template.versions.get)()
-    for locale in ("pt", "fr-CA"):
-        await sync_to_async(TemplateContent.objects.create)(version=version, locale=locale, subject="s", text=locale)
     book = TemplateBook()
     await book.load(reader, {(template.tenant_id, template.code)})
 
