@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -24,13 +25,14 @@ POSITIVE = (
     "KAFKA_REPLICATION_FACTOR", "WEBHOOK_CONNECTIONS", "WEBHOOK_DISABLE_AFTER_DAYS",
 )  # fmt: skip
 SHORTEST_KEY = 32
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PORTS = ("EMAIL_PORT", "KAFKA_PORT")
 
 
 @register(TAG)
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Return an error for each setting that cannot be right, with what to set instead."""
-    found = [*_numbers(), *_delays(), *_time_limits(), *_senders(), *_email(), *_secrets()]
+    found = [*_numbers(), *_delays(), *_time_limits(), *_senders(), *_email(), *_public_url(), *_secrets()]
     return [Error(message, hint=hint, id=f"deliveries.E{number:03}") for number, message, hint in found]
 
 
@@ -147,6 +149,28 @@ def _email() -> Found:
         )
 
 
+def _public_url() -> Found:
+    if not settings.PUBLIC_URL:
+        return
+    try:
+        parts = urlsplit(settings.PUBLIC_URL)
+        is_whole = bool(parts.hostname) and (parts.port or True) and "@" not in parts.netloc
+    except ValueError:
+        is_whole = False
+    if not is_whole or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.fragment:
+        yield (
+            9,
+            f"PUBLIC_URL is {settings.PUBLIC_URL!r}; it must be the scheme and host that people reach this service by.",
+            "Such as https://notify.example.com, without a path.",
+        )
+    elif parts.scheme != "https" and not settings.DEBUG and parts.hostname not in LOOPBACK:
+        yield (
+            9,
+            f"PUBLIC_URL is {settings.PUBLIC_URL!r}; people's links must begin with https://.",
+            "Mail programs unsubscribe over HTTPS only (RFC 8058).",
+        )
+
+
 def _secrets() -> Found:
     if settings.SECRET_KEY == settings.DEFAULT_SECRET_KEY and not settings.DEBUG:
         yield (
@@ -165,6 +189,12 @@ def _secrets() -> Found:
             6,
             f"OUTGOING_CA_FILE names {settings.OUTGOING_CA_FILE!r}, which is no file.",
             "Name a PEM file with the certificates to trust, or leave it out.",
+        )
+    if any(len(key) < SHORTEST_KEY for key in settings.SECRET_KEY_FALLBACKS):
+        yield (
+            6,
+            f"A key of SECRET_KEY_FALLBACKS has fewer than {SHORTEST_KEY} characters.",
+            "Name there only what was SECRET_KEY once.",
         )
     if any(len(key) < SHORTEST_KEY for key in settings.CREDENTIALS_KEYS):
         yield (

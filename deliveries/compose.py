@@ -7,6 +7,7 @@ from deliveries.channels import Channel
 from deliveries.lifecycle import ClaimedRow, Person
 from deliveries.rendering import TemplateBook, contact_of, context_of, render, render_inline
 from deliveries.senders.base import Content, Message, SendError
+from deliveries.unsubscribe import Wish, headers_for, link_of
 
 NO_ADDRESS = {
     Channel.EMAIL: "User has no email",
@@ -21,7 +22,8 @@ def compose(row: ClaimedRow, person: Person, book: TemplateBook, address: Addres
 
     Raises: SendError (permanent) `no_contact`, and what rendering raises: deliveries.rendering.RenderError.
     """
-    content, version_id = _content(row, person, book)
+    link = link_of(Wish(row.tenant_id, row.user_id, row.channel, row.category))
+    content, version_id = _content(row, person, book, link)
     message = Message(
         delivery_id=row.id,
         job_id=row.job_id,
@@ -35,6 +37,7 @@ def compose(row: ClaimedRow, person: Person, book: TemplateBook, address: Addres
         accepted_at=row.accepted_at,
         priority=row.priority,
         data=row.data,
+        headers=headers_for(row.channel, link),
         refused_by=row.refused_by,
         expires_at=row.expires_at,
     )
@@ -60,11 +63,12 @@ def address_of(row: ClaimedRow, person: Person, address: Address) -> str:
     return to
 
 
-def _content(row: ClaimedRow, person: Person, book: TemplateBook) -> tuple[Content, int | None]:
+def _content(row: ClaimedRow, person: Person, book: TemplateBook, link: str) -> tuple[Content, int | None]:
     if row.content is not None:
         return render_inline(row.content.get("title", ""), row.content.get("body", "")), None
     locales = [locale for locale in (row.locale, person.locale) if locale]
     version_id, source = book.find(row.tenant_id, row.template_code, locales)
     tenant = {"name": person.tenant_name, "slug": person.tenant_slug}
-    context = context_of(row.data, contact=contact_of(person, user_id=row.user_id), tenant=tenant)
+    contact = contact_of(person, user_id=row.user_id)
+    context = context_of(row.data, contact=contact, tenant=tenant, unsubscribe_url=link)
     return render(source, context), version_id

@@ -92,6 +92,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(request, "Templates", "draft", "deliveries_template", also=("deliveries_templateversion",)),
                 _item(request, "Contacts", "contacts", "deliveries_contact"),
+                _item(request, "Suppressions", "block", "deliveries_suppression"),
                 _item(request, "Providers", "cell_tower", "deliveries_provider"),
                 _item(request, "Webhook endpoints", "webhook", "deliveries_webhookendpoint"),
                 _item(request, "Devices", "devices", "deliveries_device"),

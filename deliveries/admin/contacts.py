@@ -18,7 +18,8 @@ from deliveries.admin.filters import TenantFilter
 from deliveries.admin.paging import KeysetAdmin
 from deliveries.admin.people import find_people
 from deliveries.channels import Channel
-from deliveries.models import Contact, Delivery, Tenant
+from deliveries.models import Contact, Delivery, OptOut, Tenant
+from deliveries.suppressions import suppressions_of
 
 RECENT = 10
 
@@ -49,6 +50,7 @@ class ContactAdmin(KeysetAdmin):
     list_filter = (TenantFilter,)
     search_fields = ("user_id",)
     search_help_text = "Name, address, phone or user id"
+    change_form_outer_before_template = "admin/deliveries/_contact_unwanted.html"
     change_form_outer_after_template = "admin/deliveries/_contact_deliveries.html"
 
     def get_search_results(
@@ -82,16 +84,23 @@ class ContactAdmin(KeysetAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """Add the latest deliveries."""
+        """Add what this person is not sent, and the latest deliveries."""
         contact = Contact.objects.filter(pk=object_id).first() if object_id.isdigit() else None
         rows: Sequence[Delivery] = []
         if contact is not None and request.user.has_perm("deliveries.view_delivery"):
             mine = Delivery.objects.filter(tenant=contact.tenant_id, user_id=contact.user_id)
             rows = list(mine.select_related("lane").order_by("-id")[:RECENT])
         recent = [(row, words.message(row), words.status(row), words.channel(row.channel)) for row in rows]
-        return super().change_view(
-            request, object_id, form_url, {"contact": contact, "recent": recent, **(extra_context or {})}
-        )
+        unwanted = {}
+        if contact is not None:
+            out_of = OptOut.objects.filter(tenant=contact.tenant_id, user_id=contact.user_id).order_by("category")
+            unwanted = {
+                "suppressed": [(row, words.channel(row.channel)) for row in suppressions_of(contact)],
+                "unsubscribed": [(row, words.channel(row.channel)) for row in out_of],
+                "may_see_suppressions": request.user.has_perm("deliveries.view_suppression"),
+            }
+        values = {"contact": contact, "recent": recent, **unwanted, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, values)
 
     @admin.display(description="Person")
     def person(self, row: Contact) -> SafeString:

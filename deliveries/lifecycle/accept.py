@@ -15,6 +15,7 @@ from django.db import connection
 
 from deliveries.channels import Status
 from deliveries.lifecycle.lanes import HOLD_OF_CHANNEL
+from deliveries.lifecycle.unwanted import SUPPRESSED, UNSUBSCRIBED, WORDS
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_delivery (
@@ -52,7 +53,7 @@ ON CONFLICT (tenant_id, channel, priority, source) DO NOTHING
 
 # Ordered by the unique key, so that two transactions that share jobs wait for each other and never deadlock. `accepted_at` is the
 # transaction's time, as the hour of its receipt is: else the two could lie on both sides of a full hour.
-INSERT = """
+INSERT = f"""
 INSERT INTO notification_delivery (
     id, tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content, data, meta, body_hash,
     is_test, entrance, created_at, accepted_at, send_after, expires_at, status, next_attempt_at, finished_at, reason, error_message)
@@ -60,17 +61,20 @@ SELECT s.id, s.tenant_id, s.job_id, s.user_id, s.channel, s.priority, l.id, s.te
     s.meta, s.body_hash, s.is_test, s.entrance, s.created_at, transaction_timestamp(), s.send_after, s.expires_at, v.status,
     CASE WHEN v.status = 'PENDING' THEN greatest(s.send_after, statement_timestamp()) END,
     CASE WHEN v.status <> 'PENDING' THEN statement_timestamp() END,
-    CASE v.status WHEN 'SUPPRESSED' THEN 'opted_out' WHEN 'EXPIRED' THEN 'expired' ELSE s.reason END,
-    CASE v.status WHEN 'SUPPRESSED' THEN 'The person opted out of this channel'
-        WHEN 'EXPIRED' THEN 'expires_at had passed when the job arrived' ELSE s.error_message END
+    v.reason, CASE v.reason {WORDS} WHEN 'expired' THEN 'expires_at had passed when the job arrived' ELSE s.error_message END
 FROM (SELECT DISTINCT ON (tenant_id, job_id) * FROM staged_delivery ORDER BY tenant_id, job_id, id) s
 LEFT JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (s.tenant_id, s.channel, s.priority, '')
 LEFT JOIN deliveries_contact c ON (c.tenant_id, c.user_id) = (s.tenant_id, s.user_id)
-CROSS JOIN LATERAL (SELECT CASE
-    WHEN s.reason <> '' THEN 'FAILED'
-    WHEN s.expires_at <= statement_timestamp() THEN 'EXPIRED'
-    WHEN s.channel = ANY (c.opted_out) THEN 'SUPPRESSED'
-    ELSE 'PENDING' END AS status) v
+CROSS JOIN LATERAL (SELECT reason, CASE
+        WHEN s.reason <> '' THEN 'FAILED' WHEN reason = '' THEN 'PENDING' WHEN reason = 'expired' THEN 'EXPIRED' ELSE 'SUPPRESSED'
+        END AS status
+    FROM (SELECT CASE
+        WHEN s.reason <> '' THEN s.reason
+        WHEN s.expires_at <= statement_timestamp() THEN 'expired'
+        WHEN s.channel = ANY (c.opted_out) THEN 'opted_out'
+        WHEN {UNSUBSCRIBED.format(row="s")} THEN 'unsubscribed'
+        WHEN {SUPPRESSED.format(row="s")} THEN 'suppressed_address'
+        ELSE '' END AS reason OFFSET 0) judged) v
 ORDER BY s.tenant_id, s.job_id
 ON CONFLICT (tenant_id, job_id) DO NOTHING
 RETURNING id, status, reason

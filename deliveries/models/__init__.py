@@ -8,6 +8,7 @@ from deliveries.models.providers import Provider
 from deliveries.models.receipts import OutboxPosition, Receipt
 from deliveries.models.templates import Template, TemplateContent, TemplateVersion
 from deliveries.models.tenants import ApiKey, Tenant
+from deliveries.models.unwanted import OptOut, Suppression
 from deliveries.models.workers import WorkerHeartbeat
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "DeliveryAttempt",
     "Device",
     "Lane",
+    "OptOut",
     "OutboxPosition",
     "Provider",
     "Receipt",
+    "Suppression",
     "Template",
     "TemplateContent",
     "TemplateVersion",
