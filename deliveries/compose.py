@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deliveries.addresses import Address
 from deliveries.channels import Channel
 from deliveries.lifecycle import ClaimedRow, Person
@@ -32,7 +34,7 @@ def compose(row: ClaimedRow, person: Person, book: TemplateBook, address: Addres
         to=address_of(row, person, address),
         devices=address.devices,
         secrets=address.secrets,
-        content=content,
+        content=_from_tenant(content, person) if row.channel == Channel.EMAIL else content,
         attempt=row.attempts + 1,
         accepted_at=row.accepted_at,
         priority=row.priority,
@@ -72,3 +74,11 @@ def _content(row: ClaimedRow, person: Person, book: TemplateBook, link: str) -> 
     contact = contact_of(person, user_id=row.user_id)
     context = context_of(row.data, contact=contact, tenant=tenant, unsubscribe_url=link)
     return render(source, context), version_id
+
+
+def _from_tenant(content: Content, person: Person) -> Content:
+    """Return an e-mail's content with the tenant's From and Reply-To where its template names none."""
+    sender, reply_to = content.from_address or person.from_address, content.reply_to or person.reply_to
+    if (sender, reply_to) == (content.from_address, content.reply_to):
+        return content
+    return replace(content, from_address=sender, reply_to=reply_to)

@@ -22,6 +22,10 @@ class Content:
     text: str = ""
     html: str = ""
     action_url: str = ""
+    preheader: str = ""
+    from_address: str = ""
+    """Whom an e-mail says it is from, `Name <address>` or an address; empty: the sender's own."""
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
