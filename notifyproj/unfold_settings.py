@@ -77,7 +77,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     undeliverable = _item(request, "Undeliverable", "report", "deliveries_deadletter")
     if badge := open_badge(request):
         undeliverable |= {"badge": badge, "badge_variant": "danger"}
-    tenants = [_item(request, "Tenants", "apartment", "deliveries_tenant")] if many_tenants() else []
+    # With one tenant nobody speaks of tenants; that one says whom e-mails are from.
+    tenants = _item(request, "Tenants" if many_tenants() else "E-mail sender", "apartment", "deliveries_tenant")
     return [
         {
             "items": [
@@ -96,7 +97,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(request, "Providers", "cell_tower", "deliveries_provider"),
                 _item(request, "Webhook endpoints", "webhook", "deliveries_webhookendpoint"),
                 _item(request, "Devices", "devices", "deliveries_device"),
-                *tenants,
+                tenants,
                 _item(request, "API keys", "key", "deliveries_apikey"),
             ],
         },

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -19,6 +20,8 @@ from deliveries.admin.paging import KeysetAdmin
 from deliveries.admin.people import find_people
 from deliveries.channels import Channel
 from deliveries.models import Contact, Delivery, OptOut, Tenant
+from deliveries.senders.base import SendError
+from deliveries.senders.mime import author
 from deliveries.suppressions import suppressions_of
 
 RECENT = 10
@@ -118,11 +121,35 @@ class ContactAdmin(KeysetAdmin):
         return when(row.created_at)
 
 
+class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # the plain class takes no argument when it runs
+    """A tenant, whose From and Reply-To must be such that mail can be sent with them."""
+
+    class Meta:
+        model = Tenant
+        fields = ("slug", "name", "default_locale", "from_address", "reply_to")
+
+    def clean_from_address(self) -> str:
+        """Refuse what cannot stand in a mail's From."""
+        return self._author("from_address", "From")
+
+    def clean_reply_to(self) -> str:
+        """Refuse what cannot stand in a mail's Reply-To."""
+        return self._author("reply_to", "Reply-To")
+
+    def _author(self, name: str, header: str) -> str:
+        text = str(self.cleaned_data[name]).strip()
+        try:
+            return text and author(text, header) and text
+        except SendError:
+            raise ValidationError("Enter one address, such as Shop <shop@example.com>.") from None
+
+
 @admin.register(Tenant)
 class TenantAdmin(StaffAdmin):
-    """Customers of the service. Shown in the navigation from the second one on."""
+    """Customers of the service. In the navigation as tenants from the second one on; the only one is who e-mails are from."""
 
-    list_display = ("name", "slug", "default_locale", "created_at")
+    form = TenantForm
+    list_display = ("name", "slug", "default_locale", "from_address", "reply_to", "created_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
         """Keep the slug: jobs and tokens name the tenant by it."""
