@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from deliveries.models import Tenant
 from deliveries.unsubscribe import BadTokenError, Wish, is_opted_out, opt_in, opt_out, wish_of
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 UNDO = "undo"
 CHANNEL_WORDS = {"email": "e-mails", "sms": "texts", "push": "pushes", "ws": "in-app messages", "webhook": "webhooks"}
 

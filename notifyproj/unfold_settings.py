@@ -78,7 +78,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     if badge := open_badge(request):
         undeliverable |= {"badge": badge, "badge_variant": "danger"}
     # With one tenant nobody speaks of tenants; that one says whom e-mails are from.
-    tenants = _item(request, "Tenants" if many_tenants() else "E-mail sender", "apartment", "deliveries_tenant")
+    called = ("Tenants", "apartment") if many_tenants() else ("E-mail sender", "alternate_email")
+    tenants = _item(request, *called, "deliveries_tenant")
     return [
         {
             "items": [

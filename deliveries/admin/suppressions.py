@@ -84,7 +84,7 @@ class SuppressionAdmin(KeysetAdmin):
     def get_fields(self, request: HttpRequest, obj: Suppression | None = None) -> list[str]:
         """Hide the tenant while there is only one; show where one that is there comes from."""
         tenant = ["tenant"] if many_tenants() else []
-        return [*tenant, "channel", "address", *(["why", "delivery", "since"] if obj else []), "note"]
+        return [*tenant, *(["who", "why", "delivery", "since"] if obj else ["channel", "address", "note"])]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Let nobody change a row: who is on the list for which reason is what happened."""
@@ -128,7 +128,11 @@ class SuppressionAdmin(KeysetAdmin):
     def why(self, row: Suppression) -> SafeString:
         """Say why, with what staff noted."""
         reason = chip(row.get_reason_display(), "quiet" if row.reason == Suppression.Reason.STAFF else "warn")
-        return format_html('<span class="ns-two">{}<small>{}</small></span>', reason, row.note) if row.note else reason
+        return (
+            format_html('<span class="ns-two"><span>{}</span><small>{}</small></span>', reason, row.note)
+            if row.note
+            else reason
+        )
 
     @admin.display(description="From")
     def delivery(self, row: Any) -> SafeString | str:

@@ -45,7 +45,7 @@ class Suppression(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.address
+        return f"{self.get_channel_display()} {self.address}"
 
 
 class OptOut(models.Model):

@@ -97,12 +97,12 @@ def test_only_what_names_no_job_may_come_later(reference: str) -> None:
     assert lifecycle.record_outcomes(**to, events=[event]) == Recorded(unknown=1)
 
 
-def texts(tenant: Tenant, count: int) -> list[Delivery]:
-    """Store texts that were sent, `m-0` and so on."""
+def texts(tenant: Tenant, count: int, *, channel: str = Channel.SMS) -> list[Delivery]:
+    """Store texts, or messages of another channel, that were sent, `m-0` and so on."""
     now = timezone.now()
     return Delivery.objects.bulk_create(
         Delivery(
-            tenant=tenant, job_id=uuid4(), user_id=uuid4(), channel=Channel.SMS, priority=1, body_hash=b"", entrance="test",
+            tenant=tenant, job_id=uuid4(), user_id=uuid4(), channel=channel, priority=1, body_hash=b"", entrance="test",
             created_at=now, accepted_at=now, finished_at=now, started_at=now, status="SENT", attempts=1, provider="A",
             provider_message_id=f"m-{number}",
         )
@@ -112,9 +112,10 @@ def texts(tenant: Tenant, count: int) -> list[Delivery]:
 
 @pytest.mark.parametrize("by", ["message id", "job id"])
 @pytest.mark.parametrize("is_analyzed", [True, False])
-def test_rows_are_found_by_an_index(by: str, is_analyzed: bool) -> None:
+@pytest.mark.parametrize("channel", ["sms", "email"])
+def test_rows_are_found_by_an_index(by: str, is_analyzed: bool, channel: str) -> None:
     tenant = TenantFactory()
-    rows = texts(tenant, MANY)
+    rows = texts(tenant, MANY, channel=channel)
     with connection.cursor() as cursor:
         if is_analyzed:
             cursor.execute("ANALYZE notification_delivery")
@@ -125,7 +126,7 @@ def test_rows_are_found_by_an_index(by: str, is_analyzed: bool) -> None:
         for row in rows[:10]
     ]
     before = blocks()
-    told = lifecycle.record_outcomes(tenant_id=tenant.pk, channel="sms", provider="A", events=events)
+    told = lifecycle.record_outcomes(tenant_id=tenant.pk, channel=channel, provider="A", events=events)
     assert told == Recorded(changed=10)
     assert blocks() - before < 10 * MOST_BLOCKS_A_ROW
 

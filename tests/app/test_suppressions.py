@@ -151,7 +151,7 @@ class TestAdmin:
         assert answer.status_code == 302
         row = Suppression.objects.get()
         assert (row.tenant, row.address, row.reason, row.note) == (tenant, "ana@example.com", "staff", "Asked us")
-        assert told() == ["1 ana@example.com"]
+        assert told() == ["1 email ana@example.com"]
 
     @pytest.mark.parametrize(
         ("channel", "address", "says"),
@@ -182,7 +182,7 @@ class TestAdmin:
         url = reverse("admin:deliveries_suppression_delete", args=[row.pk])
         assert admin_client.get(url).status_code == 200 and Suppression.objects.exists()
         assert admin_client.post(url, {"post": "yes"}).status_code == 302
-        assert not Suppression.objects.exists() and told() == ["3 ana@example.com"]
+        assert not Suppression.objects.exists() and told() == ["3 email ana@example.com"]
 
     @pytest.mark.parametrize(
         ("permissions", "add", "delete"),
