@@ -9,6 +9,7 @@
     settle.py   expired, abandoned, cancelled,
                 no sender any more               on Django's connection, by the sweeper
     lanes.py    pause, resume, cancel, pace      on Django's connection, by staff
+    unwanted.py who must get nothing             conditions for the others
     serving.py  who serves a tenant's channel     conditions for the others
     replay.py   replay and cancel single rows    on Django's connection, by staff
 

@@ -112,7 +112,7 @@ MATRIX: dict[str, Any] = {
     "api/devices/<int:device_id>/": [("DELETE", "{device}", None, 404)],
     "api/callbacks/<int:provider_id>/": [
         ("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404),
-        ("POST", "{mail_provider}", lambda b: {"RecordType": "Bounce", "Type": "HardBounce", "Metadata": {"job_id": str(b.delivery.job_id)}}, 404),
+        ("POST", "{mail_provider}", lambda b: {"RecordType": "SpamComplaint", "MessageID": b.finished.provider_message_id}, 404),
     ],
     "api/schemas/notification-job.json": OPEN,
     "api/schema/": OPEN,
