@@ -47,7 +47,7 @@ FORWARD: Final = (Outcome.UNKNOWN, Outcome.BOUNCED, Outcome.DELIVERED, *_LATER)
 FORWARD_BY_MAIL: Final = (Outcome.UNKNOWN, Outcome.DELIVERED, Outcome.BOUNCED, *_LATER)
 
 # By the job's id a row is found before its receipt is stored; a receipt that is stored must be the same. Rows are locked before they are
-# judged, so that of two reports at once neither is lost.
+# judged, in the order of their ids, so that of two reports at once neither is lost and no two wait for each other.
 RECORD = """
 WITH e AS MATERIALIZED (
     SELECT *, array_position(%(forward)s::text[], outcome) AS step
@@ -67,9 +67,8 @@ WITH e AS MATERIALIZED (
 ), taken AS MATERIALIZED (
     SELECT f.*, array_position(%(forward)s::text[], d.outcome::text) < f.step AS is_further,
         f.suppression IS NOT NULL AND NOT coalesce(d.details ? 'suppressed', false) AS is_suppressing
-    FROM furthest f JOIN notification_delivery d USING (id)
-    WHERE d.status IN ('SENDING', 'SENT') OR d.status = 'FAILED' AND d.reason = 'outcome_unknown'
-    ORDER BY d.id FOR NO KEY UPDATE OF d
+    FROM furthest f CROSS JOIN LATERAL (SELECT outcome, details FROM notification_delivery WHERE id = f.id
+        AND (status IN ('SENDING', 'SENT') OR status = 'FAILED' AND reason = 'outcome_unknown') FOR NO KEY UPDATE) d
 ), done AS (
     UPDATE notification_delivery d SET outcome = CASE WHEN t.is_further THEN t.outcome ELSE d.outcome END,
         details = coalesce(d.details, '{}')
