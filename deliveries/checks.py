@@ -27,13 +27,15 @@ POSITIVE = (
     "KAFKA_REPLICATION_FACTOR", "WEBHOOK_CONNECTIONS", "WEBHOOK_DISABLE_AFTER_DAYS", "NOTICE_OLDEST_DUE_SECONDS", "NOTICE_QUIET_SECONDS",
 )  # fmt: skip
 SHORTEST_KEY = 32
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PORTS = ("EMAIL_PORT", "KAFKA_PORT")
 
 
 @register(TAG)
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Return an error for each setting that cannot be right, with what to set instead."""
-    found = [*_numbers(), *_delays(), *_time_limits(), *_senders(), *_email(), *_notices(), *_secrets()]
+    checks = (_numbers, _delays, _time_limits, _senders, _email, _public_url, _notices, _secrets)
+    found = [each for check in checks for each in check()]
     return [Error(message, hint=hint, id=f"deliveries.E{number:03}") for number, message, hint in found]
 
 
@@ -150,26 +152,38 @@ def _email() -> Found:
         )
 
 
+def _public_url() -> Found:
+    if not settings.PUBLIC_URL:
+        return
+    parts = urlsplit(settings.PUBLIC_URL) if _is_url(settings.PUBLIC_URL, ("https", "http")) else None
+    if parts is None or parts.path.strip("/") or parts.query or parts.fragment:
+        yield (
+            9,
+            f"PUBLIC_URL is {settings.PUBLIC_URL!r}; it must be the scheme and host that people reach this service by.",
+            "Such as https://notify.example.com, without a path.",
+        )
+    elif parts.scheme != "https" and not settings.DEBUG and parts.hostname not in LOOPBACK:
+        yield (
+            9,
+            f"PUBLIC_URL is {settings.PUBLIC_URL!r}; people's links must begin with https://.",
+            "Mail programs unsubscribe over HTTPS only (RFC 8058).",
+        )
+
+
 def _notices() -> Found:
     schemes = ("https", "http") if settings.PRIVATE_ADDRESSES_ALLOWED else ("https",)
     # What it names is a secret, so it is not shown.
     if settings.NOTICE_WEBHOOK_URL and not _is_url(settings.NOTICE_WEBHOOK_URL, schemes):
         yield (
-            9,
+            10,
             f"NOTICE_WEBHOOK_URL is no whole address that begins with {' or '.join(f'{one}://' for one in schemes)}.",
             "Copy it from the page of the chat where you made it, or leave it out.",
-        )
-    if settings.PUBLIC_URL and not _is_url(settings.PUBLIC_URL, ("https", "http")):
-        yield (
-            9,
-            f"PUBLIC_URL is {settings.PUBLIC_URL!r}, which is no whole address.",
-            "Such as https://notify.example.com, without a path.",
         )
     for address in settings.NOTICE_EMAIL_TO:
         try:
             envelope_address(address)
         except SendError:
-            yield 9, f"NOTICE_EMAIL_TO names {address!r}, which is no e-mail address.", "Such as ops@example.com."
+            yield 10, f"NOTICE_EMAIL_TO names {address!r}, which is no e-mail address.", "Such as ops@example.com."
 
 
 def _is_url(text: str, schemes: Sequence[str]) -> bool:
@@ -199,6 +213,12 @@ def _secrets() -> Found:
             6,
             f"OUTGOING_CA_FILE names {settings.OUTGOING_CA_FILE!r}, which is no file.",
             "Name a PEM file with the certificates to trust, or leave it out.",
+        )
+    if any(len(key) < SHORTEST_KEY for key in settings.SECRET_KEY_FALLBACKS):
+        yield (
+            6,
+            f"A key of SECRET_KEY_FALLBACKS has fewer than {SHORTEST_KEY} characters.",
+            "Name there only what was SECRET_KEY once.",
         )
     if any(len(key) < SHORTEST_KEY for key in settings.CREDENTIALS_KEYS):
         yield (

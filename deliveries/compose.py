@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deliveries.addresses import Address
 from deliveries.channels import Channel
 from deliveries.lifecycle import ClaimedRow, Person
 from deliveries.rendering import TemplateBook, contact_of, context_of, render, render_inline
 from deliveries.senders.base import Content, Message, SendError
+from deliveries.unsubscribe import Wish, headers_for, link_of
 
 NO_ADDRESS = {
     Channel.EMAIL: "User has no email",
@@ -21,7 +24,8 @@ def compose(row: ClaimedRow, person: Person, book: TemplateBook, address: Addres
 
     Raises: SendError (permanent) `no_contact`, and what rendering raises: deliveries.rendering.RenderError.
     """
-    content, version_id = _content(row, person, book)
+    link = link_of(Wish(row.tenant_id, row.user_id, row.channel, row.category))
+    content, version_id = _content(row, person, book, link)
     message = Message(
         delivery_id=row.id,
         job_id=row.job_id,
@@ -30,11 +34,12 @@ def compose(row: ClaimedRow, person: Person, book: TemplateBook, address: Addres
         to=address_of(row, person, address),
         devices=address.devices,
         secrets=address.secrets,
-        content=content,
+        content=_from_tenant(content, person) if row.channel == Channel.EMAIL else content,
         attempt=row.attempts + 1,
         accepted_at=row.accepted_at,
         priority=row.priority,
         data=row.data,
+        headers=headers_for(row.channel, link),
         refused_by=row.refused_by,
         expires_at=row.expires_at,
     )
@@ -60,11 +65,20 @@ def address_of(row: ClaimedRow, person: Person, address: Address) -> str:
     return to
 
 
-def _content(row: ClaimedRow, person: Person, book: TemplateBook) -> tuple[Content, int | None]:
+def _content(row: ClaimedRow, person: Person, book: TemplateBook, link: str) -> tuple[Content, int | None]:
     if row.content is not None:
         return render_inline(row.content.get("title", ""), row.content.get("body", "")), None
     locales = [locale for locale in (row.locale, person.locale) if locale]
     version_id, source = book.find(row.tenant_id, row.template_code, locales)
     tenant = {"name": person.tenant_name, "slug": person.tenant_slug}
-    context = context_of(row.data, contact=contact_of(person, user_id=row.user_id), tenant=tenant)
+    contact = contact_of(person, user_id=row.user_id)
+    context = context_of(row.data, contact=contact, tenant=tenant, unsubscribe_url=link)
     return render(source, context), version_id
+
+
+def _from_tenant(content: Content, person: Person) -> Content:
+    """Return an e-mail's content with the tenant's From and Reply-To where its template names none."""
+    sender, reply_to = content.from_address or person.from_address, content.reply_to or person.reply_to
+    if (sender, reply_to) == (content.from_address, content.reply_to):
+        return content
+    return replace(content, from_address=sender, reply_to=reply_to)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
 
-from deliveries.callbacks import generic, twilio
+from deliveries.callbacks import anymail, generic, twilio
 from deliveries.callbacks.base import ProviderEvent
 from deliveries.lifecycle import Recorded, record_outcomes
 from deliveries.models import Provider
 from deliveries.outcomes import ERROR_LENGTH, MESSAGE_ID_LENGTH, REASON_LENGTH, storable
 from deliveries.providers.credentials import CredentialsError, unseal
 from deliveries.providers.kinds import HTTP_SMS, KINDS, TWILIO, complete
+from deliveries.providers.mail_kinds import AUTH, MAILS, MailKind
 
 log = structlog.get_logger(__name__)
 
@@ -86,10 +88,22 @@ def _described(options: Mapping[str, Any], callback: Callback) -> list[ProviderE
     return generic.read(callback.body, description)
 
 
+def _mailed(kind: MailKind, options: Mapping[str, Any], callback: Callback) -> list[ProviderEvent]:
+    """Read a mail provider's, which proves itself by the login in its webhook's address or by a key; with neither nobody is believed."""
+    # What anymail calls the login that stands in the address is its webhook_secret.
+    name = "webhook_secret" if kind.login is AUTH else kind.login.name
+    secrets = {name: options[kind.login.name]}
+    try:
+        return anymail.read(kind.service.name, secrets=secrets, headers=callback.headers, body=callback.body)
+    except anymail.NotVerifiedError:
+        raise NotSignedError from None
+
+
 #: The kinds that report, each with what returns a verified callback's events. Raises: NotSignedError, BadCallback.
 READERS: Final[dict[str, Callable[[Mapping[str, Any], Callback], list[ProviderEvent]]]] = {
     TWILIO.name: _twilio,
     HTTP_SMS.name: _described,
+    **{name: partial(_mailed, kind) for name, kind in MAILS.items()},
 }
 
 

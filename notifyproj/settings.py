@@ -19,9 +19,11 @@ env.read_file(BASE_DIR / env.str("ENV_FILE", ".env"), must_exist="ENV_FILE" in o
 # --- Django -----------------------------------------------------------------------------------------------------------------------
 DEFAULT_SECRET_KEY = "insecure-default-for-development-only-never-in-production"  # noqa: S105 (refused when DEBUG=0)
 SECRET_KEY = env.str("SECRET_KEY", DEFAULT_SECRET_KEY) or DEFAULT_SECRET_KEY
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 SITE_NAME = env.str("SITE_NAME", "Notifications")
 ENVIRONMENT_LABEL = env.str("ENVIRONMENT_LABEL", "")
 SECURE_COOKIES = env.bool("SECURE_COOKIES", False)
@@ -162,6 +164,7 @@ CREDENTIALS_KEYS = env.list("CREDENTIALS_KEYS", default=[])
 OUTGOING_CA_FILE = env.str("OUTGOING_CA_FILE", "")
 WEBHOOK_CONNECTIONS = env.int("WEBHOOK_CONNECTIONS", 100)
 WEBHOOK_DISABLE_AFTER_DAYS = env.float("WEBHOOK_DISABLE_AFTER_DAYS", 3.0)
+MANDATORY_CATEGORIES = env.list("MANDATORY_CATEGORIES", default=[])
 SEND_ONLY_TO = [address.lower() for address in env.list("SEND_ONLY_TO", default=[])]
 
 # --- E-mail -----------------------------------------------------------------------------------------------------------------------
@@ -195,7 +198,6 @@ HEARTBEAT_TTL_SECONDS = env.int("HEARTBEAT_TTL_SECONDS", 30)
 STUCK_AFTER_SECONDS = env.float("STUCK_AFTER_SECONDS", 22)
 
 # --- Notices to staff -------------------------------------------------------------------------------------------------------------
-PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 NOTICE_OLDEST_DUE_SECONDS = env.float("NOTICE_OLDEST_DUE_SECONDS", 300)
 NOTICE_QUIET_SECONDS = env.float("NOTICE_QUIET_SECONDS", 300)
 NOTICE_WEBHOOK_URL = env.str("NOTICE_WEBHOOK_URL", "")

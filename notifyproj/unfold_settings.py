@@ -77,7 +77,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     undeliverable = _item(request, "Undeliverable", "report", "deliveries_deadletter")
     if badge := open_badge(request):
         undeliverable |= {"badge": badge, "badge_variant": "danger"}
-    tenants = [_item(request, "Tenants", "apartment", "deliveries_tenant")] if many_tenants() else []
+    # With one tenant nobody speaks of tenants; that one says whom e-mails are from.
+    called = ("Tenants", "apartment") if many_tenants() else ("E-mail sender", "alternate_email")
+    tenants = _item(request, *called, "deliveries_tenant")
     return [
         {
             "items": [
@@ -93,10 +95,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(request, "Templates", "draft", "deliveries_template", also=("deliveries_templateversion",)),
                 _item(request, "Mail frames", "crop_free", "deliveries_brand"),
                 _item(request, "Contacts", "contacts", "deliveries_contact"),
+                _item(request, "Suppressions", "block", "deliveries_suppression"),
                 _item(request, "Providers", "cell_tower", "deliveries_provider"),
                 _item(request, "Webhook endpoints", "webhook", "deliveries_webhookendpoint"),
                 _item(request, "Devices", "devices", "deliveries_device"),
-                *tenants,
+                tenants,
                 _item(request, "API keys", "key", "deliveries_apikey"),
             ],
         },

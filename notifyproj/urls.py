@@ -6,12 +6,14 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from deliveries.realtime.views import inbox_page
+from deliveries.unsubscribe_page import unsubscribe_page
 
 urlpatterns = [
     path("health/", include("notifyproj.health")),
     path("admin/", admin.site.urls),
     path("api/", include("deliveries.api.urls")),
     path("inbox/", inbox_page, name="inbox"),
+    path("u/<str:token>", unsubscribe_page, name="unsubscribe"),
 ]
 if settings.DEMO:
     urlpatterns.append(path("", include("notifyproj.demo.urls")))

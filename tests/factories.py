@@ -156,6 +156,16 @@ class WebhookEndpointFactory(DjangoModelFactory[models.WebhookEndpoint]):
     sealed_secrets = factory.LazyFunction(lambda: seal({"secret": "whsec_c2VjcmV0IG9mIHRoZSBlbmRwb2ludA=="}))
 
 
+class SuppressionFactory(DjangoModelFactory[models.Suppression]):
+    class Meta:
+        model = models.Suppression
+
+    tenant = factory.SubFactory(TenantFactory)
+    channel = "email"
+    address = factory.LazyFunction(lambda: f"{uuid4().hex}@example.com")
+    reason = "hard_bounce"
+
+
 class LaneFactory(DjangoModelFactory[models.Lane]):
     class Meta:
         model = models.Lane

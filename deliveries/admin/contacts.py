@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -18,7 +19,10 @@ from deliveries.admin.filters import TenantFilter
 from deliveries.admin.paging import KeysetAdmin
 from deliveries.admin.people import find_people
 from deliveries.channels import Channel
-from deliveries.models import Contact, Delivery, Tenant
+from deliveries.models import Contact, Delivery, OptOut, Tenant
+from deliveries.senders.base import SendError
+from deliveries.senders.mime import author
+from deliveries.suppressions import suppressions_of
 
 RECENT = 10
 
@@ -49,6 +53,7 @@ class ContactAdmin(KeysetAdmin):
     list_filter = (TenantFilter,)
     search_fields = ("user_id",)
     search_help_text = "Name, address, phone or user id"
+    change_form_outer_before_template = "admin/deliveries/_contact_unwanted.html"
     change_form_outer_after_template = "admin/deliveries/_contact_deliveries.html"
 
     def get_search_results(
@@ -82,16 +87,23 @@ class ContactAdmin(KeysetAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """Add the latest deliveries."""
+        """Add what this person is not sent, and the latest deliveries."""
         contact = Contact.objects.filter(pk=object_id).first() if object_id.isdigit() else None
         rows: Sequence[Delivery] = []
         if contact is not None and request.user.has_perm("deliveries.view_delivery"):
             mine = Delivery.objects.filter(tenant=contact.tenant_id, user_id=contact.user_id)
             rows = list(mine.select_related("lane").order_by("-id")[:RECENT])
         recent = [(row, words.message(row), words.status(row), words.channel(row.channel)) for row in rows]
-        return super().change_view(
-            request, object_id, form_url, {"contact": contact, "recent": recent, **(extra_context or {})}
-        )
+        unwanted = {}
+        if contact is not None:
+            out_of = OptOut.objects.filter(tenant=contact.tenant_id, user_id=contact.user_id).order_by("category")
+            unwanted = {
+                "suppressed": [(row, words.channel(row.channel)) for row in suppressions_of(contact)],
+                "unsubscribed": [(row, words.channel(row.channel)) for row in out_of],
+                "may_see_suppressions": request.user.has_perm("deliveries.view_suppression"),
+            }
+        values = {"contact": contact, "recent": recent, **unwanted, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, values)
 
     @admin.display(description="Person")
     def person(self, row: Contact) -> SafeString:
@@ -109,11 +121,35 @@ class ContactAdmin(KeysetAdmin):
         return when(row.created_at)
 
 
+class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # the plain class takes no argument when it runs
+    """A tenant, whose From and Reply-To must be such that mail can be sent with them."""
+
+    class Meta:
+        model = Tenant
+        fields = ("slug", "name", "default_locale", "from_address", "reply_to")
+
+    def clean_from_address(self) -> str:
+        """Refuse what cannot stand in a mail's From."""
+        return self._author("from_address", "From")
+
+    def clean_reply_to(self) -> str:
+        """Refuse what cannot stand in a mail's Reply-To."""
+        return self._author("reply_to", "Reply-To")
+
+    def _author(self, name: str, header: str) -> str:
+        text = str(self.cleaned_data[name]).strip()
+        try:
+            return text and author(text, header) and text
+        except SendError:
+            raise ValidationError("Enter one address, such as Shop <shop@example.com>.") from None
+
+
 @admin.register(Tenant)
 class TenantAdmin(StaffAdmin):
-    """Customers of the service. Shown in the navigation from the second one on."""
+    """Customers of the service. In the navigation as tenants from the second one on; the only one is who e-mails are from."""
 
-    list_display = ("name", "slug", "default_locale", "created_at")
+    form = TenantForm
+    list_display = ("name", "slug", "default_locale", "from_address", "reply_to", "created_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
         """Keep the slug: jobs and tokens name the tenant by it."""

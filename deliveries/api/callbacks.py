@@ -22,7 +22,7 @@ from deliveries.api.errors import RETRY_AFTER_SECONDS, ApiError
 from deliveries.callbacks.base import BadCallback
 from deliveries.provider_reports import Callback, NotSignedError, take
 
-MAX_BYTES: Final = 64 * 1024
+MAX_BYTES: Final = 1024 * 1024
 BODY: Final = {"application/x-www-form-urlencoded": OpenApiTypes.OBJECT, "application/json": OpenApiTypes.ANY}
 ANSWERS: Final = {
     status: OpenApiResponse(ErrorSerializer, description=why)
@@ -69,7 +69,7 @@ class CallbackView(APIView):
         tags=["callbacks"],
         summary="Tell what became of messages",
         description=(
-            "For SMS providers, in their own formats and with their own signatures: Twilio's, and HMAC-SHA-256 of the body in a header. "
+            "For SMS and mail providers, in their own formats, with their own signatures or logins. "
             f"At most {MAX_BYTES // 1024} KiB. Safe to repeat, in any order."
         ),
         auth=[],

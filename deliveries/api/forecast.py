@@ -156,6 +156,7 @@ def _row(job: NotificationJob, key: ApiKey) -> ClaimedRow:
         priority=job.priority,
         template_code=job.template_code,
         locale=job.locale,
+        category=job.category,
         content=job.content,
         data=job.data,
         attempts=0,

@@ -18,6 +18,8 @@ class EventKind(StrEnum):
     OPENED = "opened"
     FAILED = "failed"
     """It did not arrive; `code` says why."""
+    UNSUBSCRIBED = "unsubscribed"
+    """The person unsubscribed at the provider, by means of the provider's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@
     lanes.py    pause, resume, cancel, pace      on Django's connection, by staff
     holds.py    hold, let go, and what is put
                 aside meanwhile                 on Django's connection, by staff and the sweeper
+    unwanted.py who must get nothing             conditions for the others
     serving.py  who serves a tenant's channel     conditions for the others
     replay.py   replay and cancel single rows    on Django's connection, by staff
 

@@ -16,6 +16,7 @@ from django.db import connection
 from deliveries.channels import Status
 from deliveries.lifecycle.blank import hides
 from deliveries.lifecycle.holds import aside_for
+from deliveries.lifecycle.unwanted import SUPPRESSED, UNSUBSCRIBED, WORDS
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_delivery (
@@ -63,19 +64,22 @@ SELECT s.id, s.tenant_id, s.job_id, s.user_id, s.channel, s.priority, l.id, s.te
     CASE WHEN v.status = 'PENDING' THEN greatest(s.send_after, statement_timestamp()) END,
     CASE WHEN v.status = 'PENDING' THEN {aside_for("s")} END,
     CASE WHEN v.status <> 'PENDING' THEN statement_timestamp() END,
-    CASE v.status WHEN 'SUPPRESSED' THEN 'opted_out' WHEN 'EXPIRED' THEN 'expired' ELSE s.reason END,
-    CASE v.status WHEN 'SUPPRESSED' THEN 'The person opted out of this channel'
-        WHEN 'EXPIRED' THEN 'expires_at had passed when the job arrived' ELSE s.error_message END,
+    v.reason, CASE v.reason {WORDS} WHEN 'expired' THEN 'expires_at had passed when the job arrived' ELSE s.error_message END,
     CASE WHEN v.is_blank THEN statement_timestamp() END
 FROM (SELECT DISTINCT ON (tenant_id, job_id) * FROM staged_delivery ORDER BY tenant_id, job_id, id) s
 LEFT JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (s.tenant_id, s.channel, s.priority, '')
 LEFT JOIN deliveries_contact c ON (c.tenant_id, c.user_id) = (s.tenant_id, s.user_id)
-CROSS JOIN LATERAL (SELECT CASE
-    WHEN s.reason <> '' THEN 'FAILED'
-    WHEN s.expires_at <= statement_timestamp() THEN 'EXPIRED'
-    WHEN s.channel = ANY (c.opted_out) THEN 'SUPPRESSED'
-    ELSE 'PENDING' END AS status) w
-CROSS JOIN LATERAL (SELECT w.status, w.status <> 'PENDING' AND {hides("s")} AS is_blank) v
+CROSS JOIN LATERAL (SELECT reason, CASE
+        WHEN s.reason <> '' THEN 'FAILED' WHEN reason = '' THEN 'PENDING' WHEN reason = 'expired' THEN 'EXPIRED' ELSE 'SUPPRESSED'
+        END AS status
+    FROM (SELECT CASE
+        WHEN s.reason <> '' THEN s.reason
+        WHEN s.expires_at <= statement_timestamp() THEN 'expired'
+        WHEN s.channel = ANY (c.opted_out) THEN 'opted_out'
+        WHEN {UNSUBSCRIBED.format(row="s")} THEN 'unsubscribed'
+        WHEN {SUPPRESSED.format(row="s")} THEN 'suppressed_address'
+        ELSE '' END AS reason OFFSET 0) judged) w
+CROSS JOIN LATERAL (SELECT w.status, w.reason, w.status <> 'PENDING' AND {hides("s")} AS is_blank) v
 ORDER BY s.tenant_id, s.job_id
 ON CONFLICT (tenant_id, job_id) DO NOTHING
 RETURNING id, status, reason

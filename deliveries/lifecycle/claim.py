@@ -33,8 +33,8 @@ PACE_BURST_SECONDS = 2.0
 
 WAITING = "d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL AND d.hold_id IS NULL"
 
-COLUMNS = """d.id, d.tenant_id, d.job_id, d.user_id, d.channel, d.priority, d.template_code, d.locale, d.content, d.data, d.attempts,
-    d.is_test, d.accepted_at, d.next_attempt_at, d.lost_leases, d.provider, d.expires_at"""
+COLUMNS = """d.id, d.tenant_id, d.job_id, d.user_id, d.channel, d.priority, d.template_code, d.locale, d.category, d.content, d.data,
+    d.attempts, d.is_test, d.accepted_at, d.next_attempt_at, d.lost_leases, d.provider, d.expires_at"""
 
 # Written so that the plan holds without statistics, as in the first minutes of a new table, and with those of a table where nearly all
 # is finished. Rows are re-checked by `lease_token`, because the same condition on `lease_expires_at` would let the planner walk the
@@ -164,6 +164,7 @@ class ClaimedRow:
     priority: int
     template_code: str
     locale: str
+    category: str
     content: dict[str, str] | None
     data: dict[str, Any]
     attempts: int

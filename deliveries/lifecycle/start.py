@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from deliveries.lifecycle.blank import blanked
 from deliveries.lifecycle.claim import ClaimedRow
 from deliveries.lifecycle.holds import IN_FORCE, OF_ROWS, covers
+from deliveries.lifecycle.unwanted import SUPPRESSED, UNSUBSCRIBED, WORDS
 
 # Rows are found by their ids and by nothing else, whatever the statistics say: on a table that was empty when it was analyzed the
 # planner would read all rows of a tenant, or compare every token with every row. OFFSET 0 and coalesce keep it from that.
@@ -23,10 +24,13 @@ WITH hold AS MATERIALIZED (
     SELECT d.id, asked.token, asked.attempts, coalesce(c.name, '') AS name, coalesce(c.email, '') AS email, coalesce(c.phone, '') AS phone,
         coalesce(c.locale, '') AS locale, coalesce(c.time_zone, '') AS time_zone, c.attributes,
         c.id IS NOT NULL AS has_contact, t.slug AS tenant_slug, t.name AS tenant_name,
+        t.from_address, t.reply_to,
         CASE
             WHEN d.expires_at <= statement_timestamp() THEN 'expired'
             WHEN l.cancelled_at IS NOT NULL THEN 'cancelled'
             WHEN d.channel = ANY (c.opted_out) THEN 'opted_out'
+            WHEN {UNSUBSCRIBED.format(row="d")} THEN 'unsubscribed'
+            WHEN {SUPPRESSED.format(row="d")} THEN 'suppressed_address'
             WHEN %(only_to)s::text[] IS NOT NULL AND NOT coalesce(
                 %(only_to)s::text[] && ARRAY[lower(c.email), c.phone, d.user_id::text, '@' || split_part(lower(c.email), '@', 2)], false)
                 THEN 'not_on_send_only_list'
@@ -49,7 +53,8 @@ START = f"""{BATCH}
 UPDATE notification_delivery d SET status = 'SENDING', attempts = b.attempts + 1, started_at = statement_timestamp()
 FROM batch b
 WHERE d.id = b.id AND b.refusal = '' AND coalesce(d.lease_token = b.token AND d.attempts <= b.attempts + 1, false)
-RETURNING d.id, b.name, b.email, b.phone, b.locale, b.time_zone, b.attributes, b.has_contact, b.tenant_slug, b.tenant_name
+RETURNING d.id, b.name, b.email, b.phone, b.locale, b.time_zone, b.attributes, b.has_contact, b.tenant_slug, b.tenant_name,
+    b.from_address, b.reply_to
 """
 
 # What was not started: settled where it is over, otherwise given back with nothing counted against it, or put aside for its hold.
@@ -60,7 +65,7 @@ UPDATE notification_delivery d SET
     error_message = CASE b.refusal
         WHEN 'expired' THEN 'expires_at passed before it could be sent'
         WHEN 'cancelled' THEN 'Cancelled by staff'
-        WHEN 'opted_out' THEN 'The person opted out of this channel'
+        {WORDS}
         WHEN 'not_on_send_only_list' THEN 'SEND_ONLY_TO does not list this person''s address'
         ELSE d.error_message END,
     finished_at = CASE WHEN b.refusal <> 'held' THEN statement_timestamp() END,
@@ -93,6 +98,9 @@ class Person:
     is_known: bool
     tenant_slug: str
     tenant_name: str
+    from_address: str = ""
+    """The tenant's own sender of e-mails, and where answers go; empty where the provider's holds."""
+    reply_to: str = ""
 
 
 async def start(
@@ -105,8 +113,9 @@ async def start(
     """Mark rows SENDING, each with one attempt more, and return the person of each that may be sent now, by delivery id.
 
     A row is not started when its lease is not ours or too short for a send, it expired, its lane is held or cancelled, the person
-    opted out, or `only_to` leaves them out: it is settled or given back, and missing from the result. Idempotent for the same claim,
-    so it may be repeated after a lost connection. One transaction a statement. Raises: psycopg.OperationalError.
+    opted out or unsubscribed, the address is suppressed, or `only_to` leaves them out: it is settled or given back, and missing from the
+    result. Idempotent for the same claim, so it may be repeated after a lost connection. One transaction a statement.
+    Raises: psycopg.OperationalError.
     """
     asked = {
         "rows": orjson.dumps(

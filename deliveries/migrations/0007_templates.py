@@ -73,7 +73,7 @@ DROP FUNCTION deliveries_keep_published_version();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('deliveries', '0005_holds'),
+        ('deliveries', '0006_mail'),
     ]
 
     operations = [

@@ -10,6 +10,7 @@ from deliveries.models.providers import Provider
 from deliveries.models.receipts import OutboxPosition, Receipt
 from deliveries.models.templates import Brand, Template, TemplateContent, TemplateVersion
 from deliveries.models.tenants import ApiKey, Tenant
+from deliveries.models.unwanted import OptOut, Suppression
 from deliveries.models.workers import WorkerHeartbeat
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "Lane",
     "Notice",
     "NoticeTelling",
+    "OptOut",
     "OutboxPosition",
     "Provider",
     "Receipt",
+    "Suppression",
     "Template",
     "TemplateContent",
     "TemplateVersion",

@@ -211,7 +211,10 @@ class Delivery(models.Model):
             ),
             models.Index(
                 fields=["tenant", "provider_message_id"],
-                condition=Q(channel=Channel.SMS.value) & ~Q(provider_message_id=""),
+                # Not the Message-IDs of SMTP: they begin with <, and nobody reports by them.
+                condition=Q(channel__in=[Channel.EMAIL.value, Channel.SMS.value])
+                & ~Q(provider_message_id="")
+                & ~Q(provider_message_id__startswith="<"),
                 name="delivery_by_message_id",
             ),
             BrinIndex(fields=["accepted_at"], name="delivery_by_time", pages_per_range=32),

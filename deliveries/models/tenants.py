@@ -20,6 +20,22 @@ class Tenant(models.Model):
     )
     name = models.CharField(max_length=200)
     default_locale = models.CharField(max_length=35, default="en")
+    from_address = models.CharField(
+        "from",
+        max_length=320,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Sender of its e-mails, such as Shop <shop@example.com>. Empty: the mail provider's, else EMAIL_FROM.",
+    )
+    reply_to = models.CharField(
+        "reply-to",
+        max_length=320,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Where answers to its e-mails go. Empty: to their sender.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +12,10 @@ from deliveries.callbacks import generic
 from deliveries.callbacks.twilio import JOB_PARAMETER
 from deliveries.channels import Channel
 from deliveries.phones import known_region
+from deliveries.providers.mail_kinds import MAIL_KINDS
+from deliveries.providers.options import OWN_LIMIT_SHARE, Kind, Option, OptionError
+from deliveries.providers.options import about as _about
+from deliveries.providers.options import outgoing as _outgoing
 from deliveries.senders.apns import PRODUCTION_URL as APNS_URL
 from deliveries.senders.apns import ApnsSender
 from deliveries.senders.base import Platform, Sender, SendError
@@ -27,47 +29,18 @@ from deliveries.senders.twilio import BASE_URL as TWILIO_URL
 from deliveries.senders.twilio import REFERENCE, TwilioSender
 from deliveries.senders.webpush import WebPushSender
 
-# A sender's own time limit ends before dispatch's, so that it can still say how far the message was.
-OWN_LIMIT_SHARE = 0.9
-
-
-class OptionError(ValueError):
-    """An option of a provider is missing or wrong. `field`: its name; the text says what to enter."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One thing that a kind asks for. `type`: str, int, bool or dict. A secret is sealed and never shown again.
-
-    `is_multiline`: a text of several lines, such as the content of a file.
-    """
-
-    name: str
-    label: str
-    help: str = ""
-    type: type = str
-    default: Any = ""
-    is_required: bool = False
-    is_secret: bool = False
-    is_address: bool = False
-    choices: tuple[str, ...] = ()
-    is_multiline: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One protocol. `make(options, deadline_seconds)` gets every option, secrets among them, with defaults filled in."""
-
-    name: str
-    label: str
-    channel: Channel
-    options: Sequence[Option]
-    make: Callable[[Mapping[str, Any], float], Sender]
+__all__ = [
+    "HTTP_SMS",
+    "KINDS",
+    "OWN_LIMIT_SHARE",
+    "PUSH",
+    "SMTP",
+    "TWILIO",
+    "Kind",
+    "Option",
+    "OptionError",
+    "complete",
+]
 
 
 def _smtp(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
@@ -184,25 +157,6 @@ def _region(options: Mapping[str, Any]) -> str:
         return known_region(options["default_region"])
 
 
-@contextmanager
-def _about(option: str, **others: str) -> Iterator[None]:
-    """Say which option a sender's refusal of an argument is about: `option`, or that in `others` of the name it begins with."""
-    try:
-        yield
-    except OptionError:
-        raise
-    except ValueError as error:
-        raise OptionError(others.get(str(error).partition(" ")[0], option), str(error)) from None
-
-
-def _outgoing(deadline_seconds: float) -> dict[str, Any]:
-    return {
-        "timeout_seconds": deadline_seconds * OWN_LIMIT_SHARE,
-        "allow_private": settings.PRIVATE_ADDRESSES_ALLOWED,
-        "ca_file": settings.OUTGOING_CA_FILE,
-    }
-
-
 TWILIO = Kind(
     "twilio",
     "Twilio",
@@ -272,7 +226,7 @@ PUSH = Kind(
     _push,
 )
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (SMTP, TWILIO, HTTP_SMS, PUSH)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (SMTP, *MAIL_KINDS, TWILIO, HTTP_SMS, PUSH)}
 
 
 def complete(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ the words for a tenant's template code, `locales.py` chooses among their locales
 `deliveries/templating.py`.
 
 What a template can name: each key of the job's `data` by itself; `data` (all of it); `contact` with `user_id`,
-`name`, `email`, `phone`, `locale`, `time_zone` and `attributes`; `tenant` with `name` and `slug`. `data`, `contact`
-and `tenant` always mean these: a key of the job's data with the same name is reached as `data.contact`.
+`name`, `email`, `phone`, `locale`, `time_zone` and `attributes`; `tenant` with `name` and `slug`; `unsubscribe_url`,
+empty where nobody can unsubscribe. `data`, `contact` and `tenant` always mean these: a key of the job's data with the
+same name is reached as `data.contact`.
 """
 
 from deliveries.rendering.asked import example_data

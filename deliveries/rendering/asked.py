@@ -13,7 +13,7 @@ from deliveries.rendering.filters import LISTS
 from deliveries.rendering.language import CONSTANTS, KEYWORDS, Token, tags
 
 #: Names that are there without the job's data.
-GIVEN: Final = frozenset({"contact", "tenant", "loop"})
+GIVEN: Final = frozenset({"contact", "tenant", "loop", "unsubscribe_url"})
 SAME_LIST: Final = LISTS.keys() - {"sum"}
 ONE_OF: Final = frozenset({"first", "last"})
 NUMERIC: Final = frozenset({"money", "round", "abs", "int", "float"})

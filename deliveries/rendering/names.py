@@ -38,6 +38,9 @@ def contact_of(contact: Contact, *, user_id: UUID | str) -> dict[str, Any]:
     }
 
 
-def context_of(data: Mapping[str, Any], *, contact: Mapping[str, Any], tenant: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all the names a template may use."""
-    return {**data, "data": data, "contact": contact, "tenant": tenant}
+def context_of(
+    data: Mapping[str, Any], *, contact: Mapping[str, Any], tenant: Mapping[str, Any], unsubscribe_url: str = ""
+) -> dict[str, Any]:
+    """Return all the names a template may use. Without a link of ours, a key of the job's data may be its `unsubscribe_url`."""
+    link = {"unsubscribe_url": unsubscribe_url} if unsubscribe_url else {}
+    return {"unsubscribe_url": "", **data, **link, "data": data, "contact": contact, "tenant": tenant}

@@ -27,6 +27,7 @@ class Content:
     action_url: str = ""
     preheader: str = ""
     from_address: str = ""
+    """Whom an e-mail says it is from, `Name <address>` or an address; empty: the sender's own."""
     reply_to: str = ""
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import binascii
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime, getaddresses
 from functools import lru_cache
 from uuid import UUID
 
@@ -28,7 +28,6 @@ ALLOWED_HEADERS = {
         "List-Unsubscribe",
         "List-Unsubscribe-Post",
         "Precedence",
-        "Reply-To",
         "X-Entity-Ref-ID",
     )
 }
@@ -68,25 +67,66 @@ def envelope_address(address: str) -> str:
     return f"{local}@{domain}"
 
 
-def mailbox(text: str) -> tuple[str, str]:
-    """Split `Name <address>` or a bare address into the header's value and the envelope's address.
-
-    Raises: SendError, as `envelope_address`.
-    """
+def named(text: str) -> tuple[str, str]:
+    """Split `Name <address>` or a bare address into name and address. Raises: SendError, as `envelope_address`."""
     if _LINE_BREAK_OR_NUL.search(text):
         raise SendError("header_injection", f"The address {text!r} contains a line break.", permanent=True)
-    name, address = parseaddr(text)
-    address = envelope_address(address)
+    found = getaddresses([text])
+    name, address = found[0] if len(found) == 1 else ("", text)
+    return name, envelope_address(address)
+
+
+def mailbox(text: str) -> tuple[str, str]:
+    """Return the header's value and the envelope's address of `Name <address>` or a bare address. Raises: SendError, as `named`."""
+    name, address = named(text)
     if not name:
         return address, address
     if _PLAIN_HEADER.fullmatch(name):
-        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{quoted}" <{address}>', address
+        return f"{_quoted(name)} <{address}>", address
     return f"{_encoded_words(name)} <{address}>", address
 
 
+def author(text: str, header: str) -> str:
+    """Return whom a mail is from, or who is answered, as APIs take it: the name unencoded. Raises: SendError, as `_author`."""
+    name, address = _author(named, text, header)
+    return f"{_quoted(name)} <{address}>" if name else address
+
+
+def checked_headers(content: Content, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return what a mail sets beside its own headers, unencoded. Raises: SendError `header_injection`, `bad_text`, for subject too."""
+    for name, value in (("Subject", content.subject), *headers.items()):
+        _refuse_line_breaks(name, value)
+    for text in (content.subject, content.text, content.html):
+        _utf8(text)
+    return {_allowed_name(name): value for name, value in headers.items()}
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _author(parse: Callable[[str], tuple[str, str]], text: str, header: str) -> tuple[str, str]:
+    """Parse From or Reply-To. Raises: SendError, permanent: `header_injection`, `bad_from`."""
+    try:
+        return parse(text)
+    except SendError as error:
+        if error.code != "bad_address":
+            raise
+        what = f"{text!r} cannot be the {header} of a mail. Correct it in the template, or on the tenant."
+        raise SendError("bad_from", what, permanent=True) from None
+
+
+@lru_cache(maxsize=256)
+def _author_line(text: str, header: str) -> str:
+    return f"{header}: {_author(mailbox, text, header)[0]}\r\n"
+
+
 class MailWriter:
-    """Writes the mails of one sender address.
+    """Writes the mails of one sender address. Content may name another From; `from_address` stays the envelope's.
+
+    The envelope's sender is what the login of the server may use, what SPF is checked for, and where bounces come back; a From of a
+    tenant or a template changes none of that, so it is aligned by DKIM.
 
     Raises on construction: SendError when `from_address` or `message_id_domain` could not stand in a header.
     """
@@ -103,14 +143,15 @@ class MailWriter:
     def write(self, *, job_id: UUID, to: str, content: Content, headers: Mapping[str, str]) -> bytes:
         """Return the mail to `to` (an address that `envelope_address` returned).
 
-        Raises: SendError, permanent: `header_injection`, `bad_address` (in Reply-To), `bad_text`, `too_large`.
+        Raises: SendError, permanent: `header_injection`, `bad_from` (From, Reply-To), `bad_text`, `too_large`.
         """
         head = (
             f"Date: {_date(int(time.time()))}\r\n"
             f"Message-ID: {self.message_id(job_id)}\r\n"
-            f"{self._from_line}"
+            f"{_author_line(content.from_address, 'From') if content.from_address else self._from_line}"
             f"To: {to}\r\n"
             f"{_header_line('Subject', content.subject)}"
+            f"{_author_line(content.reply_to, 'Reply-To') if content.reply_to else ''}"
             f"{''.join(_extra_lines(headers)) if headers else ''}"
             "MIME-Version: 1.0\r\n"
         )
@@ -141,19 +182,27 @@ def _date(second: int) -> str:
 
 def _extra_lines(headers: Mapping[str, str]) -> Iterator[str]:
     for given, value in headers.items():
-        name = ALLOWED_HEADERS.get(given.lower())
-        if name is None:
-            allowed = ", ".join(ALLOWED_HEADERS.values())
-            raise SendError("header_injection", f"The header {given!r} may not be set; {allowed} may.", permanent=True)
-        yield f"{name}: {mailbox(value)[0]}\r\n" if name == "Reply-To" else _header_line(name, value)
+        yield _header_line(_allowed_name(given), value)
+
+
+def _allowed_name(given: str) -> str:
+    name = ALLOWED_HEADERS.get(given.lower())
+    if name is None:
+        allowed = ", ".join(ALLOWED_HEADERS.values())
+        raise SendError("header_injection", f"The header {given!r} may not be set; {allowed} may.", permanent=True)
+    return name
 
 
 def _header_line(name: str, value: str) -> str:
-    if _LINE_BREAK_OR_NUL.search(value):
-        raise SendError("header_injection", f"The value of {name} contains a line break.", permanent=True)
+    _refuse_line_breaks(name, value)
     if not value or (_PLAIN_HEADER.fullmatch(value) and "=?" not in value):
         return f"{name}: {value}\r\n"
     return f"{name}: {_encoded_words(value)}\r\n"
+
+
+def _refuse_line_breaks(name: str, value: str) -> None:
+    if _LINE_BREAK_OR_NUL.search(value):
+        raise SendError("header_injection", f"The value of {name} contains a line break.", permanent=True)
 
 
 def _encoded_words(text: str) -> str:

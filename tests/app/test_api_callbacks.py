@@ -19,6 +19,7 @@ from django.test import Client, override_settings
 
 from deliveries import lifecycle
 from deliveries.admin import words
+from deliveries.api.callbacks import MAX_BYTES
 from deliveries.channels import Status
 from deliveries.models import Delivery, Provider, Tenant
 from deliveries.providers.credentials import seal
@@ -341,8 +342,8 @@ class TestRefused:
 
     def test_a_body_that_is_too_big_is_not_read_to_its_end(self, tenant: Tenant) -> None:
         at = described(tenant)
-        full = orjson.dumps({"reports": [], "pad": "x" * (65_536 - len('{"reports":[],"pad":""}'))})
-        assert len(full) == 65_536
+        full = orjson.dumps({"reports": [], "pad": "x" * (MAX_BYTES - len('{"reports":[],"pad":""}'))})
+        assert len(full) == MAX_BYTES
         assert from_described(at, body=full).status == 204
         answer = from_described(at, body=full + b" ")
         assert (answer.status, answer.body["code"]) == (413, "too_big")

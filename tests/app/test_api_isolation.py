@@ -22,6 +22,7 @@ from deliveries.models import (
     Delivery,
     Device,
     Provider,
+    Suppression,
     Template,
     TemplateContent,
     TemplateVersion,
@@ -53,6 +54,7 @@ class Owned:
     template: Template
     device: Device
     provider: Provider
+    mail_provider: Provider
 
     @property
     def ids(self) -> dict[str, object]:
@@ -63,6 +65,7 @@ class Owned:
             "template": self.template.pk,
             "device": self.device.pk,
             "provider": self.provider.pk,
+            "mail_provider": self.mail_provider.pk,
         }
 
     def marks(self) -> list[str]:
@@ -76,6 +79,7 @@ class Owned:
             self.device.token,
             self.device.name,
             self.provider.name,
+            self.mail_provider.name,
         ]
         return [*map(str, rows), self.contact.tenant.slug]
 
@@ -106,7 +110,10 @@ MATRIX: dict[str, Any] = {
     ],
     "api/devices/": [("GET", "", None, 200), ("GET", "?tenant={tenant}", None, 200)],
     "api/devices/<int:device_id>/": [("DELETE", "{device}", None, 404)],
-    "api/callbacks/<int:provider_id>/": [("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404)],
+    "api/callbacks/<int:provider_id>/": [
+        ("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404),
+        ("POST", "{mail_provider}", lambda b: {"RecordType": "SpamComplaint", "MessageID": b.finished.provider_message_id}, 404),
+    ],
     "api/schemas/notification-job.json": OPEN,
     "api/schema/": OPEN,
     "api/docs/": OPEN,
@@ -168,6 +175,13 @@ def theirs() -> Owned:
             },
             secrets={"callback_secret": "hush"},
         ),
+        mail_provider=ProviderFactory(
+            tenant=tenant,
+            kind="postmark",
+            name="Bea's mails",
+            options={},
+            secrets={"server_token": "t", "webhook_auth": "bea:hush"},
+        ),
     )
 
 
@@ -181,6 +195,7 @@ def snapshot(owned: Owned) -> str:
         *TemplateContent.objects.filter(version__template__tenant=tenant).order_by("pk"),
         *Device.objects.filter(tenant=tenant).order_by("pk"),
         *Provider.objects.filter(tenant=tenant).order_by("pk"),
+        *Suppression.objects.filter(tenant=tenant).order_by("pk"),
     ]
     return serializers.serialize("json", rows)
 
@@ -189,7 +204,7 @@ def calls(address: str, owned: Owned) -> Iterator[tuple[str, str, str, Any, int]
     """The rows of an address: method, path, the same path with ids that nobody has, body, expected status."""
     base, _, rest = address.partition("<")
     ids = {**owned.ids, "tenant": owned.contact.tenant.slug}
-    nobodys = {name: 2**40 if name in ("template", "device", "provider") else uuid4() for name in ids}
+    nobodys = {name: 2**40 if name in ("template", "device", "provider", "mail_provider") else uuid4() for name in ids}
     for method, part, body, status in MATRIX[address]:
         path, absent = ("/" + base + part.format(**each) + rest.partition(">")[2] for each in (ids, nobodys))
         yield method, path, absent, body(owned) if body else None, status

@@ -17,9 +17,9 @@ from deliveries import lifecycle
 from deliveries.callbacks.base import EventKind, ProviderEvent
 from deliveries.channels import Channel, Outcome
 from deliveries.lifecycle import Recorded
-from deliveries.models import DeadLetter, Delivery, Tenant
+from deliveries.models import DeadLetter, Delivery, Suppression, Tenant
 from deliveries.timeline import timeline
-from tests.factories import DeliveryFactory, TenantFactory
+from tests.factories import ContactFactory, DeliveryFactory, TenantFactory
 
 pytestmark = pytest.mark.django_db
 KINDS = {
@@ -28,6 +28,7 @@ KINDS = {
     EventKind.FAILED: Outcome.BOUNCED,
     EventKind.COMPLAINED: Outcome.COMPLAINED,
     EventKind.OPENED: Outcome.SEEN,
+    EventKind.UNSUBSCRIBED: Outcome.UNKNOWN,
 }
 TEXTS = ["", "bounced", "delivered", "seen", "acknowledged", "complained"]
 MAILS = ["", "delivered", "bounced", "seen", "acknowledged", "complained"]
@@ -96,12 +97,12 @@ def test_only_what_names_no_job_may_come_later(reference: str) -> None:
     assert lifecycle.record_outcomes(**to, events=[event]) == Recorded(unknown=1)
 
 
-def texts(tenant: Tenant, count: int) -> list[Delivery]:
-    """Store texts that were sent, `m-0` and so on."""
+def texts(tenant: Tenant, count: int, *, channel: str = Channel.SMS) -> list[Delivery]:
+    """Store texts, or messages of another channel, that were sent, `m-0` and so on."""
     now = timezone.now()
     return Delivery.objects.bulk_create(
         Delivery(
-            tenant=tenant, job_id=uuid4(), user_id=uuid4(), channel=Channel.SMS, priority=1, body_hash=b"", entrance="test",
+            tenant=tenant, job_id=uuid4(), user_id=uuid4(), channel=channel, priority=1, body_hash=b"", entrance="test",
             created_at=now, accepted_at=now, finished_at=now, started_at=now, status="SENT", attempts=1, provider="A",
             provider_message_id=f"m-{number}",
         )
@@ -111,9 +112,10 @@ def texts(tenant: Tenant, count: int) -> list[Delivery]:
 
 @pytest.mark.parametrize("by", ["message id", "job id"])
 @pytest.mark.parametrize("is_analyzed", [True, False])
-def test_rows_are_found_by_an_index(by: str, is_analyzed: bool) -> None:
+@pytest.mark.parametrize("channel", ["sms", "email"])
+def test_rows_are_found_by_an_index(by: str, is_analyzed: bool, channel: str) -> None:
     tenant = TenantFactory()
-    rows = texts(tenant, MANY)
+    rows = texts(tenant, MANY, channel=channel)
     with connection.cursor() as cursor:
         if is_analyzed:
             cursor.execute("ANALYZE notification_delivery")
@@ -124,7 +126,7 @@ def test_rows_are_found_by_an_index(by: str, is_analyzed: bool) -> None:
         for row in rows[:10]
     ]
     before = blocks()
-    told = lifecycle.record_outcomes(tenant_id=tenant.pk, channel="sms", provider="A", events=events)
+    told = lifecycle.record_outcomes(tenant_id=tenant.pk, channel=channel, provider="A", events=events)
     assert told == Recorded(changed=10)
     assert blocks() - before < 10 * MOST_BLOCKS_A_ROW
 
@@ -180,3 +182,79 @@ def test_a_dead_letter_of_a_text_that_arrived_is_dismissed(kind: EventKind, stat
     assert record(row, kind).changed == 1
     letter.refresh_from_db()
     assert letter.state == state
+
+
+def suppressed() -> list[tuple[str, str, object]]:
+    """Return what is on the suppression list."""
+    return list(Suppression.objects.order_by("pk").values_list("address", "reason", "job_id"))
+
+
+class TestSuppression:
+    """What providers report of an address that takes no more."""
+
+    @pytest.mark.parametrize(
+        ("kind", "reason"),
+        [
+            (EventKind.BOUNCED, "hard_bounce"),
+            (EventKind.COMPLAINED, "complaint"),
+            (EventKind.UNSUBSCRIBED, "unsubscribed"),
+            (EventKind.FAILED, None),
+            (EventKind.DELIVERED, None),
+            (EventKind.OPENED, None),
+        ],
+    )
+    @pytest.mark.parametrize("channel", ["email", "sms"])
+    def test_hard_bounces_and_complaints_of_mails_suppress_the_address(
+        self, channel: str, kind: EventKind, reason: str | None
+    ) -> None:
+        row = DeliveryFactory(channel=channel, sent=True, address="Ana@Example.com")
+        record(row, kind, address="somebody-else@example.com")
+        listed = reason is not None and channel == "email"
+        assert suppressed() == ([("ana@example.com", reason, row.job_id)] if listed else [])
+        assert not listed or Suppression.objects.get().tenant == row.tenant
+
+    def test_a_hard_bounce_after_a_soft_one_or_after_it_was_seen_suppresses_too(self) -> None:
+        soft, seen = (DeliveryFactory(sent=True, address=f"{n}@x.org", provider_message_id=f"m-{n}") for n in "ab")
+        record(soft, EventKind.FAILED)
+        record(seen, EventKind.OPENED)
+        assert record(soft, EventKind.BOUNCED).changed == record(seen, EventKind.BOUNCED).changed == 0
+        assert {(address, reason) for address, reason, _ in suppressed()} == {
+            ("a@x.org", "hard_bounce"),
+            ("b@x.org", "hard_bounce"),
+        }
+        for row, outcome in ((soft, "bounced"), (seen, "seen")):
+            row.refresh_from_db()
+            assert (row.outcome, len(row.details["reports"])) == (outcome, 1)
+
+    def test_of_several_reports_at_once_none_is_lost(self) -> None:
+        row = DeliveryFactory(sent=True)
+        record(row, EventKind.OPENED, EventKind.BOUNCED, EventKind.DELIVERED)
+        row.refresh_from_db()
+        assert row.outcome == "seen" and [reason for _, reason, _ in suppressed()] == ["hard_bounce"]
+
+    def test_a_repeated_report_does_not_overrule_staff_who_removed_it(self) -> None:
+        row = DeliveryFactory(sent=True)
+        record(row, EventKind.BOUNCED)
+        Suppression.objects.all().delete()
+        record(row, EventKind.BOUNCED)
+        assert suppressed() == []
+
+    def test_what_is_on_the_list_stays_as_it_is(self) -> None:
+        rows = [
+            DeliveryFactory(sent=True, tenant=TenantFactory() if n == 2 else tenant)
+            for tenant in [TenantFactory()]
+            for n in range(3)
+        ]
+        record(rows[0], EventKind.COMPLAINED)
+        record(rows[1], EventKind.BOUNCED)
+        record(rows[2], EventKind.BOUNCED)
+        assert [(reason, job) for _, reason, job in suppressed()] == [
+            ("complaint", rows[0].job_id),
+            ("hard_bounce", rows[2].job_id),
+        ]
+
+    def test_a_report_that_overtakes_the_receipt_suppresses_the_contact_s_address(self) -> None:
+        contact = ContactFactory(email="Ana@example.com")
+        row = DeliveryFactory(tenant=contact.tenant, user_id=contact.user_id, sending=True)
+        record(row, EventKind.BOUNCED, reference=str(row.job_id))
+        assert suppressed() == [("ana@example.com", "hard_bounce", row.job_id)]

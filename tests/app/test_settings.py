@@ -53,7 +53,19 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"NOTICE_WEBHOOK_URL": "http://chat.example.com/hook"}, "NOTICE_WEBHOOK_URL"),
     ({"NOTICE_WEBHOOK_URL": "https://[half"}, "NOTICE_WEBHOOK_URL"),
     ({"NOTICE_EMAIL_TO": ["ops@example.com", "Ops"]}, "'Ops'"),
-    ({"PUBLIC_URL": "notify.example.com"}, "PUBLIC_URL"),
+    *(
+        ({"PUBLIC_URL": url}, "PUBLIC_URL")
+        for url in (
+            "notify.example.com",
+            "https://",
+            "https://a.org/path",
+            "https://a.org?x",
+            "http://a.org",
+            "ftp://a.org",
+            "https://a:b",
+        )
+    ),
+    ({"SECRET_KEY_FALLBACKS": ["k" * 32, "short"]}, "SECRET_KEY_FALLBACKS"),
     ({"JWT_ALGORITHM": "none"}, "JWT_ALGORITHM"),
     ({"JWT_KEY": "short"}, "JWT_KEY"),
 ]
@@ -73,6 +85,14 @@ def test_a_wrong_value_is_one_error_that_names_it(settings: Settings, values: di
 def test_the_defaults_are_sound_and_debug_forgives_the_default_key(settings: Settings) -> None:
     assert not run_checks(tags=[TAG])
     settings.DEBUG, settings.SECRET_KEY = True, settings.DEFAULT_SECRET_KEY
+    assert not run_checks(tags=[TAG])
+
+
+@pytest.mark.parametrize(
+    "url", ["https://notify.example.com", "https://notify.example.com:8443/", "http://127.0.0.1:8000"]
+)
+def test_a_public_address_of_people_s_links(settings: Settings, url: str) -> None:
+    settings.PUBLIC_URL = url
     assert not run_checks(tags=[TAG])
 
 

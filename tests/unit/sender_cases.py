@@ -12,9 +12,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deliveries.channels import Channel
+from deliveries.providers.mail_kinds import MAILS
 from deliveries.realtime.protocol import Item
+from deliveries.senders.anymail import AnymailSender
 from deliveries.senders.base import Content, Device, Message, Sender
 from deliveries.senders.email import EmailSender
 from deliveries.senders.fcm import FcmSender
@@ -24,7 +27,7 @@ from deliveries.senders.push import PushSender
 from deliveries.senders.twilio import TwilioSender
 from deliveries.senders.webhook import WebhookSender
 from deliveries.senders.ws import InboxSender
-from tests import sms
+from tests import postmark, sms
 from tests.far_end import Line, Request, far_end, held_port
 from tests.fcm import fcm_server
 from tests.smtp import SmtpServer
@@ -98,6 +101,27 @@ async def email_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
         )
         async with opened(sender):
             yield Rig(sender, lambda: [receipt["to"] for receipt in server.receipts()])
+
+
+@contextlib.asynccontextmanager
+async def postmark_rig(folder: Path, timeout_seconds: float) -> AsyncIterator[Rig]:
+    """Serve Postmark's documented API."""
+    taken: list[dict[str, Any]] = []
+    async with far_end(postmark.postmark(taken)) as end:
+        sender = AnymailSender(
+            service=MAILS["postmark"].service,
+            options={"server_token": postmark.TOKEN, "api_url": end.url},
+            from_address="News <news@example.org>",
+            message_id_domain="example.org",
+            connections=3,
+            timeout_seconds=timeout_seconds,
+            allow_private=True,
+        )
+        await sender.open()
+        try:
+            yield Rig(sender, lambda: [mail["To"] for mail in taken])
+        finally:
+            await sender.close()
 
 
 @contextlib.asynccontextmanager
@@ -204,6 +228,14 @@ CASES = [
         temporary="rcpt-451@example.org",
         permanent="rcpt-550@example.org",
         silent="silent-rcpt@example.org",
+    ),
+    SenderCase(
+        name="postmark",
+        make=postmark_rig,
+        good="ana@example.org",
+        temporary="limit@example.org",
+        permanent="inactive@example.org",
+        silent="silent@example.org",
     ),
     SenderCase(name="inbox", make=inbox_rig, good="anyone"),
     SenderCase(name="null", make=null_rig, good="anyone"),

@@ -14,6 +14,7 @@ from deliveries.admin import words
 from deliveries.devices import MAX_DEVICES
 from deliveries.providers import breaker
 from deliveries.providers.kinds import KINDS, Kind
+from deliveries.providers.mail_kinds import MAIL_KINDS, MAILS
 from deliveries.providers.shared import BURST_SECONDS
 from deliveries.providers.steering import CHECK_SECONDS
 from deliveries.reasons import REASONS
@@ -84,6 +85,7 @@ def test_docs_name_every_field_of_a_description() -> None:
     ("name", "heading"),
     [
         ("smtp", "E-mail: SMTP server"),
+        *((kind.name, f"E-mail: {kind.label}") for kind in MAIL_KINDS),
         ("twilio", "SMS: Twilio"),
         ("http_sms", "SMS: another provider over HTTP"),
         ("push", "Push: FCM, APNs and Web Push"),
@@ -124,3 +126,15 @@ def test_docs_show_a_webhook_as_it_is_sent_and_checked() -> None:
     assert said["type"] == shown["type"] == webhook.EVENT_TYPE
     assert said.keys() == shown.keys()
     assert said["data"].keys() == shown["data"].keys() - {"html"}
+
+
+def test_docs_say_where_each_mail_provider_s_webhooks_go() -> None:
+    rows = re.findall(r"^\| ([^|]+) \|", section("Reports of mail providers"), re.MULTILINE)
+    assert {mail.service.label for mail in MAILS.values()} <= set(rows)
+
+
+def test_docs_say_which_kinds_can_be_checked() -> None:
+    said = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", PAGE.split("## Check\n")[1].split("\n## ")[0], re.MULTILINE))
+    by_label = {label: text for labels, text in said.items() for label in labels.split(", ")}
+    for mail in MAILS.values():
+        assert by_label[mail.service.label].startswith("Reads" if mail.service.check_path else "Nothing")

@@ -95,12 +95,55 @@ class TestMail:
         assert (address.display_name, address.addr_spec) == ("Bücher", "post@xn--bcher-kva.example")
 
     def test_allowed_headers_are_set_by_their_proper_names(self) -> None:
-        headers = {"list-unsubscribe": "<https://example.org/u/x>", "Reply-To": "Désk <help@example.org>"}
-
-        parsed = parse(write(Content(text="x"), **headers))
+        parsed = parse(write(Content(text="x"), **{"list-unsubscribe": "<https://example.org/u/x>"}))
 
         assert parsed["List-Unsubscribe"] == "<https://example.org/u/x>"
-        assert parsed["Reply-To"].addresses[0].addr_spec == "help@example.org"
+
+    def test_content_says_whom_it_is_from_and_who_is_answered(self) -> None:
+        content = Content(
+            text="x", from_address="Müllers Läden <shop@bücher.example>", reply_to='"Desk, Ana" <help@example.org>'
+        )
+
+        mail = write(content)
+        parsed = parse(mail)
+
+        assert mail.isascii()
+        for header, name, address in (
+            ("From", "Müllers Läden", "shop@xn--bcher-kva.example"),
+            ("Reply-To", "Desk, Ana", "help@example.org"),
+        ):
+            (one,) = parsed[header].addresses
+            assert (one.display_name, one.addr_spec) == (name, address)
+        assert len(parsed.get_all("From") or []) == len(parsed.get_all("Reply-To") or []) == 1
+        assert WRITER.from_address == "news@example.org", "the envelope stays the login's"
+
+    @given(name=st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])))
+    @example(name='Ana "the \\ great" <x>')
+    @example(name="=?utf-8?q?no?=")
+    def test_any_name_of_an_author_is_one_header_that_names_nobody_else(self, name: str) -> None:
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+
+        parsed = parse(write(Content(text="x", from_address=f'"{quoted}" <shop@example.org>')))
+
+        assert [one.addr_spec for one in parsed["From"].addresses] == ["shop@example.org"]
+
+    @pytest.mark.parametrize("field", ["from_address", "reply_to"])
+    @pytest.mark.parametrize(
+        ("text", "code"),
+        [
+            ("Shop", "bad_from"),
+            ("a@example.org, b@example.org", "bad_from"),
+            ("Shop <@example.org>", "bad_from"),
+            ("Shop <a@example.org>\r\nBcc: all@example.org", "header_injection"),
+            ("a@example.org\n", "header_injection"),
+            ("\0@example.org", "header_injection"),
+        ],
+    )
+    def test_an_author_that_cannot_be_is_refused(self, field: str, text: str, code: str) -> None:
+        with pytest.raises(SendError) as caught:
+            write(Content(text="x", **{field: text}))
+
+        assert (caught.value.code, caught.value.permanent) == (code, True)
 
     @pytest.mark.parametrize(
         ("content", "headers"),
@@ -108,7 +151,7 @@ class TestMail:
             (Content(subject="Hi\r\nBcc: all@example.org"), {}),
             (Content(subject="Hi\nthere"), {}),
             (Content(), {"X-Entity-Ref-ID": "1\r\nBcc: all@example.org"}),
-            (Content(), {"Reply-To": "a@example.org\nBcc: all@example.org"}),
+            (Content(), {"Reply-To": "a@example.org"}),
             (Content(), {"Bcc": "all@example.org"}),
             (Content(), {"List-Unsubscribe\r\nBcc": "x"}),
         ],
