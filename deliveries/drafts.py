@@ -9,14 +9,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
 from deliveries.models import Template, TemplateVersion
-from deliveries.previews import words_of
-from deliveries.rendering import ContentSource
-from deliveries.templating import template_save_draft
+from deliveries.rendering import ContentSource, Variable, variables_of
+from deliveries.templating import template_save_draft, version_sources
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -42,14 +41,14 @@ class Draft:
 
     contents: Mapping[str, ContentSource]
     default_locale: str
-    variables: list[dict[str, Any]] | None = None
+    variables: tuple[Variable, ...] | None = None
     hides_personal_data: bool = False
 
     @classmethod
     def of(cls, version: TemplateVersion) -> Draft:
         """Read a version. One query, none where its contents and template were brought along."""
         hides = version.template.hides_personal_data
-        return cls(words_of(version), version.default_locale, version.variables, hides)
+        return cls(version_sources(version), version.default_locale, variables_of(version.variables), hides)
 
 
 class DraftChanged(Exception):
@@ -85,7 +84,8 @@ def revision_of(version: TemplateVersion) -> str:
     """Return a word that changes whenever somebody saves other words, publishes them, or begins the next draft."""
     draft = Draft.of(version)
     words = {locale: parts_of(source) for locale, source in draft.contents.items()}
-    state = [version.pk, version.state, words, draft.default_locale, draft.variables, draft.hides_personal_data]
+    declared = [each.as_json() for each in draft.variables or ()]
+    state = [version.pk, version.state, words, draft.default_locale, declared, draft.hides_personal_data]
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -113,6 +113,7 @@ def draft_save(*, template: Template, draft: Draft, began_from: str, by: Abstrac
         template=locked,
         contents=draft.contents,
         default_locale=draft.default_locale,
+        variables=draft.variables,
         by=by,
     )
 
@@ -130,7 +131,7 @@ def changes(*, saved: Draft, mine: Draft) -> list[Change]:
 
 
 def _fields_text(draft: Draft) -> str:
-    return "\n".join(json.dumps(each, ensure_ascii=False, sort_keys=True) for each in draft.variables or [])
+    return "\n".join(json.dumps(each.as_json(), ensure_ascii=False) for each in draft.variables or ())
 
 
 def _lines(before: str, after: str) -> Iterator[Line]:

@@ -8,8 +8,8 @@ sender's own functions. Stores nothing, sends nothing, asks no database.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,23 +18,28 @@ from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
-from deliveries.models import Contact, TemplateVersion, Tenant
+from deliveries.models import Contact, Tenant
 from deliveries.rendering import (
     ContentSource,
     Problem,
     RenderError,
+    Variable,
+    VariableError,
     contact_of,
     context_of,
-    example_data,
     in_first_locale,
     normal_locale,
+    publish_problems,
     render,
+    sample_data,
+    source_problems,
+    variables_check,
 )
 from deliveries.segments import GSM7_BASIC, GSM7_EXTENSION, segments
 from deliveries.senders import devices, webhook
 from deliveries.senders.base import Content, Message, SendError
 from deliveries.senders.sms import text_of
-from deliveries.templating import PARTS, content_problems
+from deliveries.templating import frame_of
 
 #: What a frame with a mail in it may do: show inline styles and embedded pictures. No scripts, no network.
 FRAME_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
@@ -126,12 +131,13 @@ class Channels:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Whose words for whom. `data` None: a sample of what the words ask for. `contact`: who reads it, SAMPLE_PERSON or a contact of
-    the tenant; somebody without any values is `Contact(user_id=SAMPLE_ID)`."""
+    """Whose words for whom. `variables` None: nothing is declared. `data` None: a sample of what the words ask for. `contact`: who
+    reads it, SAMPLE_PERSON or a contact of the tenant; somebody without any values is `Contact(user_id=SAMPLE_ID)`."""
 
     sources: Mapping[str, ContentSource]
     default_locale: str
     tenant: Tenant
+    variables: Sequence[Variable] | None = None
     locale: str = ""
     contact: Contact = SAMPLE_PERSON
     data: Mapping[str, Any] | None = None
@@ -140,45 +146,50 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Preview:
     """`locale`: whose words were taken. `data`: what they were given. `channels` is None when they cannot be rendered; `problems` then
-    say why, and where."""
+    say why, and where. `blockers`: what keeps this locale's words, though they render, from being published."""
 
     locale: str = ""
     problems: list[Problem] = field(default_factory=list)
+    blockers: list[Problem] = field(default_factory=list)
     data: Mapping[str, Any] = field(default_factory=dict)
     channels: Channels | None = None
+    content: Content = field(default_factory=Content)
 
 
 def preview(wanted: Wanted) -> Preview:
     """Render the words that this reader would get, for every channel: the wanted locale's, the person's, the default's.
 
-    Never raises for what stands in the words or the data: that is a problem, with its locale, part, line and column.
+    Never raises for what stands in the words or the data: that is a problem, with its locale, part, line and column. One query, of
+    the tenant's frame.
     """
-    problems = content_problems(wanted.sources)
-    data = sample_data(wanted.sources) if wanted.data is None else wanted.data
+    problems = [*source_problems(wanted.sources), *_declared_wrongly(wanted)]
     locales = [each for each in (wanted.locale, wanted.contact.locale, wanted.default_locale) if each]
     found = in_first_locale({normal_locale(each): each for each in wanted.sources}, locales)
     if found is None:
         missing = Problem(1, 1, f"There are no words for the default language {wanted.default_locale}.")
-        return Preview(problems=[*problems, missing], data=data)
+        return Preview(problems=[*problems, missing])
+    variables = None if wanted.variables is None else tuple(wanted.variables)
+    source = replace(wanted.sources[found], frame=frame_of(wanted.tenant), variables=variables, locale=found)
+    # Whatever language it is that is looked at, a job hands in the same data.
+    every = {each: replace(words, variables=variables) for each, words in wanted.sources.items()}
+    if problems:
+        return Preview(found, problems, data=wanted.data or {})
+    data = sample_data(every) if wanted.data is None else wanted.data
+    blockers = publish_problems({found: source}, default_locale=found)
     try:
-        content = render(wanted.sources[found], _context(wanted, data))
+        content = render(source, _context(wanted, data))
     except RenderError as error:
-        if not problems:
-            line, column = error.line or 1, error.column or 1
-            problems = [Problem(line, column, error.message, locale=found, part=error.part)]
-        return Preview(found, problems, data)
-    return Preview(found, problems, data, _channels(content, wanted, data))
+        told = Problem(error.line or 1, error.column or 1, error.message, locale=found, part=error.part)
+        return Preview(found, [told], [each for each in blockers if each != told], data)
+    return Preview(found, [], blockers, data, _channels(content, wanted, data), content)
 
 
-def words_of(version: TemplateVersion) -> dict[str, ContentSource]:
-    """Return a version's words by locale. One query, none where its contents were brought along."""
-    names = [each.name for each in fields(ContentSource)]
-    return {row.locale: ContentSource(**{name: getattr(row, name) for name in names}) for row in version.contents.all()}
-
-
-def sample_data(sources: Mapping[str, ContentSource]) -> dict[str, Any]:
-    """Return a job's data that these words can be rendered with."""
-    return example_data(getattr(source, part) for source in sources.values() for part in PARTS)
+def _declared_wrongly(wanted: Wanted) -> list[Problem]:
+    try:
+        variables_check(wanted.variables or ())
+    except VariableError as error:
+        return [Problem(1, 1, str(error), part="variables")]
+    return []
 
 
 def _context(wanted: Wanted, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,43 @@
-"""Saving and publishing templates: the services that the admin and the API call. No rendering of messages, no HTTP."""
+"""Saving and publishing templates and frames: the services that the admin and the API call. No rendering of messages, no
+HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Now
+from django.forms.models import model_to_dict
 
-from deliveries.models import Template, TemplateContent, TemplateVersion
-from deliveries.rendering import ContentSource, Problem, in_first_locale, normal_locale, template_check
+from deliveries.models import Brand, Template, TemplateContent, TemplateVersion, Tenant
+from deliveries.rendering import (
+    PARTS,
+    ContentSource,
+    Frame,
+    Problem,
+    RenderError,
+    Variable,
+    VariableError,
+    framed_sample,
+    publish_problems,
+    source_problems,
+    variables_check,
+    variables_of,
+)
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
 
-PARTS = ("subject", "text", "html", "action_url")
+STORED: Final = (*PARTS, "body_format")
+
+
+class Keep(Enum):
+    """Leave what is there."""
+
+    KEEP = "keep"
 
 
 class TemplateRefused(Exception):
@@ -26,31 +48,58 @@ class TemplateRefused(Exception):
         self.problems = list(problems)
 
 
+def frame_of(tenant: Tenant) -> Frame | None:
+    """Return a tenant's frame as it stands now. One query. None: the plain one."""
+    brand = Brand.objects.filter(tenant=tenant).first()
+    return Frame.of(model_to_dict(brand)) if brand else None
+
+
+def version_sources(version: TemplateVersion, frame: Frame | None = None) -> dict[str, ContentSource]:
+    """Return a version's words by locale, as they are rendered in `frame`."""
+    variables = variables_of(version.variables)
+    return {
+        row.locale: ContentSource(
+            **{part: getattr(row, part) for part in STORED}, locale=row.locale, frame=frame, variables=variables
+        )
+        for row in version.contents.all()
+    }
+
+
 @transaction.atomic
 def template_save_draft(
     *,
     template: Template,
     contents: Mapping[str, ContentSource],
     default_locale: str,
+    variables: Sequence[Variable] | Keep | None = Keep.KEEP,
     by: AbstractBaseUser | None = None,
 ) -> TemplateVersion:
     """Replace the words of the template's draft, making the draft if its newest version is published.
 
+    `variables`: its declarations; None takes them away; where nothing is said, those of the newest version stay.
     Published versions stay as they are. One transaction; the template's row is locked, so two editors cannot make two
     drafts.
-    Raises: TemplateRefused for a source that is not sound.
+    Raises: TemplateRefused for a source or a declaration that is not sound.
     """
-    _refuse(content_problems(contents))
+    _refuse(source_problems(contents))
+    if not isinstance(variables, Keep) and variables is not None:
+        try:
+            variables_check(variables)
+        except VariableError as error:
+            raise TemplateRefused([Problem(1, 1, str(error), part="variables")]) from None
     Template.objects.select_for_update().get(pk=template.pk)
     newest = template.versions.order_by("-number").first()
     if newest is None or newest.state != TemplateVersion.State.DRAFT:
-        newest = TemplateVersion(template=template, number=newest.number + 1 if newest else 1)
+        stays = newest.variables if newest else None
+        newest = TemplateVersion(template=template, number=newest.number + 1 if newest else 1, variables=stays)
     newest.default_locale = default_locale
     newest.created_by = by  # type: ignore[assignment]  # settings.AUTH_USER_MODEL, whichever it is
+    if not isinstance(variables, Keep):
+        newest.variables = None if variables is None else [each.as_json() for each in variables]
     newest.save()
     newest.contents.all().delete()
     TemplateContent.objects.bulk_create(
-        TemplateContent(version=newest, locale=locale, **{part: getattr(source, part) for part in PARTS})
+        TemplateContent(version=newest, locale=locale, **{part: getattr(source, part) for part in STORED})
         for locale, source in contents.items()
     )
     return newest
@@ -60,40 +109,39 @@ def template_save_draft(
 def template_publish(*, version: TemplateVersion) -> bool:
     """Make a draft what goes out from now on. False: it was published already, and nothing changed.
 
-    Raises: TemplateRefused when it has no text for its default locale, an empty subject or text, or a source that is
-    not sound.
+    Raises: TemplateRefused when it has no text for its default locale, an empty subject or body, a source that is not
+    sound, a name that is not declared, or when its samples, or long lists of them, cannot be rendered.
     """
-    Template.objects.select_for_update().get(pk=version.template_id)
-    contents = {
-        content.locale: ContentSource(content.subject, content.text, content.html, content.action_url, content.locale)
-        for content in version.contents.all()
-    }
-    _refuse([*_gaps(version.default_locale, contents), *content_problems(contents)])
+    template = Template.objects.select_for_update().select_related("tenant").get(pk=version.template_id)
+    version.refresh_from_db()
+    sources = version_sources(version, frame_of(template.tenant))
+    _refuse(publish_problems(sources, default_locale=version.default_locale))
     drafts = TemplateVersion.objects.filter(pk=version.pk, state=TemplateVersion.State.DRAFT)
     changed = drafts.update(state=TemplateVersion.State.PUBLISHED, published_at=Now())
     version.refresh_from_db()
     return bool(changed)
 
 
-def content_problems(contents: Mapping[str, ContentSource]) -> list[Problem]:
-    """Return every problem of every part of every locale, each with its place."""
-    return [
-        replace(problem, locale=locale, part=part)
-        for locale, source in contents.items()
-        for part in PARTS
-        for problem in template_check(getattr(source, part), html=part == "html")
-    ]
+@transaction.atomic
+def brand_save(*, brand: Brand) -> None:
+    """Store a tenant's frame; every mail that is rendered from now on is put into it, within the book's refresh.
+
+    Raises: TemplateRefused for a frame that is not sound or has no place for the words.
+    """
+    _refuse(frame_problems(Frame.of(model_to_dict(brand))))
+    if brand.pk is not None:
+        brand.revision = F("revision") + 1
+    brand.save()
+    brand.refresh_from_db()
 
 
-def _gaps(default_locale: str, contents: Mapping[str, ContentSource]) -> list[Problem]:
-    gaps = []
-    if in_first_locale({normal_locale(locale): locale for locale in contents}, [default_locale]) is None:
-        gaps.append(Problem(1, 1, f"There is no text for the default locale {default_locale}."))
-    for locale, source in contents.items():
-        for part in ("subject", "text"):
-            if not getattr(source, part).strip():
-                gaps.append(Problem(1, 1, "It is empty.", locale=locale, part=part))
-    return gaps
+def frame_problems(frame: Frame) -> list[Problem]:
+    """Return what is wrong with a frame: it is rendered around a sample."""
+    try:
+        framed_sample(frame)
+    except RenderError as error:
+        return [Problem(error.line or 1, error.column or 1, error.message, part=error.part)]
+    return []
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

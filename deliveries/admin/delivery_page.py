@@ -24,6 +24,7 @@ from deliveries.rendering import (
     render_inline,
 )
 from deliveries.senders.base import Content
+from deliveries.templating import frame_of, version_sources
 from deliveries.timeline import Kind, timeline
 
 #: What a preview frame may do: show inline styles and embedded pictures. No scripts, no network.
@@ -104,14 +105,6 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def sources_of(version: TemplateVersion) -> dict[str, ContentSource]:
-    """Return a version's words by locale."""
-    return {
-        row.locale: ContentSource(row.subject, row.text, row.html, row.action_url, row.locale)
-        for row in version.contents.all()
-    }
-
-
 def render_words(
     sources: Mapping[str, ContentSource],
     locales: Sequence[str],
@@ -137,7 +130,9 @@ def _rendered_again(row: Delivery, contact: Contact | None) -> Preview:
     locales = [locale for locale in (row.locale, contact.locale if contact else "") if locale]
     person = contact_of(contact or Contact(), user_id=row.user_id)
     locales.append(version.default_locale)
-    content, locale = render_words(sources_of(version), locales, data=row.data, contact=person, tenant=row.tenant)
+    content, locale = render_words(
+        version_sources(version, frame_of(row.tenant)), locales, data=row.data, contact=person, tenant=row.tenant
+    )
     what = "Rendered again" if row.template_version_id else "As it would go out now"
     return Preview(
         f"{what} from v{version.number}, {locale}", content, frame=frame(content.html) if content.html else ""

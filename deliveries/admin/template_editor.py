@@ -28,7 +28,7 @@ from deliveries.channels import Channel
 from deliveries.drafts import Draft, DraftChanged, changes, draft_save, newest_version, parts_of, revision_of
 from deliveries.models import Contact, TemplateVersion
 from deliveries.previews import WINDOW_SECONDS, may_preview
-from deliveries.rendering import Problem
+from deliveries.rendering import TYPES, Problem
 from deliveries.templating import TemplateRefused, template_publish
 
 State = TemplateVersion.State
@@ -228,7 +228,7 @@ class VersionAdmin(StaffAdmin):
             "total_fields": len(field_rows) + may_edit,
             "blank_words": forms.blank(forms.WORDS, len(words_rows)) if may_edit else None,
             "blank_field": forms.blank(forms.FIELDS, len(field_rows)) if may_edit else None,
-            "field_types": forms.TYPES,
+            "field_types": TYPES,
             "default_locale": draft.default_locale,
             "hides_personal_data": draft.hides_personal_data,
             "starters": list(STARTERS.values()) if may_edit and not _has_words(draft) else [],

@@ -17,14 +17,15 @@ from django.http import QueryDict
 from deliveries.drafts import PART_NAMES, Draft, parts_of
 from deliveries.jobs.fields import LOCALE_PATTERN, MAX_LOCALE
 from deliveries.models import TemplateContent
-from deliveries.rendering import ContentSource, Problem, normal_locale
+from deliveries.rendering import TYPES, ContentSource, Problem, Variable, normal_locale
 
 WORDS: Final = "contents"
 FIELDS: Final = "fields"
+#: What problems of declared fields name as their part.
+VARIABLES: Final = "variables"
 #: More rows than anybody writes; a page that posts more is not ours.
 MOST_ROWS: Final = 200
 MORE: Final = ("text", "action_url", "from_address", "reply_to")
-TYPES: Final = ("text", "number", "boolean", "date", "url", "list", "object")
 #: Typed in as they are; values of other types as JSON.
 TYPED_AS_TEXT: Final = frozenset({"text", "date", "url"})
 WRITTEN: Final = tuple(PART_NAMES)
@@ -112,7 +113,7 @@ def read(posted: QueryDict) -> Posted:
         if normal_locale(locale) in {normal_locale(each) for each in contents}:
             problems.append(Problem(1, 1, f"The language {locale} is there twice.", locale=locale, part="locale"))
         contents[locale] = _source(row)
-    variables = []
+    variables: list[Variable] = []
     for row in declared:
         if not row.value["DELETE"]:
             problems += _form_problems(FieldForm(_unprefixed(row)), row)
@@ -120,7 +121,7 @@ def read(posted: QueryDict) -> Posted:
     default_locale = posted.get("default_locale", "").strip()
     if not default_locale:
         problems.append(Problem(1, 1, "Name the default language.", part="default_locale"))
-    draft = Draft(contents, default_locale, variables or None, "hides_personal_data" in posted)
+    draft = Draft(contents, default_locale, tuple(variables) or None, "hides_personal_data" in posted)
     return Posted(words, declared, draft, problems)
 
 
@@ -131,8 +132,8 @@ def rows_of(draft: Draft) -> tuple[list[Row], list[Row]]:
         for index, (locale, source) in enumerate(draft.contents.items())
     ]
     declared = [
-        Row(FIELDS, index, {**variable, **{name: _typed(variable.get(name)) for name in ("fallback", "sample")}})
-        for index, variable in enumerate(draft.variables or [])
+        Row(FIELDS, index, {**each.as_json(), "fallback": _typed(each.fallback), "sample": _typed(each.sample)})
+        for index, each in enumerate(draft.variables or ())
     ]
     return words, declared
 
@@ -161,7 +162,7 @@ def _form_problems(form: forms.BaseForm, row: Row) -> list[Problem]:
     place = row.value.get("locale") or ""
     named = f"{row.value['name']}: " if row.prefix == FIELDS and row.value.get("name") else ""
     return [
-        Problem(1, 1, f"{named}{error}", locale=place, part=part if row.prefix == WORDS else FIELDS)
+        Problem(1, 1, f"{named}{error}", locale=place, part=part if row.prefix == WORDS else VARIABLES)
         for part, errors in form.errors.items()
         for error in errors
     ]
@@ -173,19 +174,20 @@ def _source(row: Row) -> ContentSource:
     return ContentSource(**parts, locale=row.value["locale"])
 
 
-def _variable(row: Row, problems: list[Problem]) -> dict[str, Any]:
-    name, kind = row.value["name"].strip(), row.value["type"] or TYPES[0]
-    made: dict[str, Any] = {"name": name, "type": kind, "required": bool(row.value["required"])}
+def _variable(row: Row, problems: list[Problem]) -> Variable:
+    name, kind, required = row.value["name"].strip(), row.value["type"] or TYPES[0], bool(row.value["required"])
     # What is not required stays empty where nothing else stands in.
-    for what in ("sample",) if made["required"] else ("fallback", "sample"):
-        text = row.value[what]
-        made[what] = text if what == "fallback" or text else None
+    values: dict[str, Any] = {
+        "fallback": None if required else row.value["fallback"],
+        "sample": row.value["sample"] or None,
+    }
+    for what, text in values.items():
         if text and kind not in TYPED_AS_TEXT:
             try:
-                made[what] = json.loads(text)
+                values[what] = json.loads(text)
             except ValueError:
-                problems.append(Problem(1, 1, f"{name}: its {what} must be a {kind}, written as JSON.", part=FIELDS))
-    return {**made, "help": row.value["help"]}
+                problems.append(Problem(1, 1, f"{name}: its {what} must be a {kind}, written as JSON.", part=VARIABLES))
+    return Variable(name, kind, required, values["fallback"], values["sample"], row.value["help"])
 
 
 def _typed(value: Any) -> str:

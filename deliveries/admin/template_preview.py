@@ -11,11 +11,12 @@ from django.http import HttpRequest
 
 from deliveries.admin.people import find_people
 from deliveries.admin.template_forms import Posted
+from deliveries.drafts import Draft
 from deliveries.jobs import InvalidJob
 from deliveries.jobs.strict_json import decode_object
 from deliveries.models import Contact, TemplateVersion, Tenant
-from deliveries.previews import SAMPLE_ID, SAMPLE_PERSON, Wanted, frame, preview, words_of
-from deliveries.rendering import Problem, contact_of
+from deliveries.previews import SAMPLE_ID, SAMPLE_PERSON, Wanted, frame, preview
+from deliveries.rendering import Problem, contact_of, offered_variables
 
 #: Somebody of whom nothing is known, as a job may name them.
 NOBODY: Final = Contact(user_id=SAMPLE_ID)
@@ -38,8 +39,17 @@ def shown(request: HttpRequest, version: TemplateVersion, posted: Posted | None)
     try:
         made = preview(wanted(request, version, posted))
     except NotPossible as impossible:
-        return {"problems": [asdict(problem) for problem in (*problems, impossible.problem)], "channels": None}
-    answer = {**asdict(made), "problems": [asdict(problem) for problem in (*problems, *made.problems)]}
+        return {
+            "problems": [asdict(problem) for problem in (*problems, impossible.problem)],
+            "blockers": [],
+            "channels": None,
+        }
+    answer = {name: value for name, value in asdict(made).items() if name != "content"}
+    answer["problems"] = [asdict(problem) for problem in (*problems, *made.problems)]
+    if posted:
+        known = {each.name for each in posted.draft.variables or ()}
+        offered = [] if made.problems else offered_variables(posted.draft.contents)
+        answer["undeclared"] = [each.as_json() for each in offered if each.name not in known]
     if made.channels and made.channels.email.html:
         answer["frame"] = frame(made.channels.email.html, pictures=bool(request.POST.get("pictures")))
     return answer
@@ -50,9 +60,11 @@ def wanted(request: HttpRequest, version: TemplateVersion, posted: Posted | None
     contact, data = _reader(request, version.template.tenant), _data(request)
     if request.POST.get("as") == "missing":
         data = {} if data is None else data
+    draft = posted.draft if posted else Draft.of(version)
     return Wanted(
-        sources=posted.draft.contents if posted else words_of(version),
-        default_locale=posted.draft.default_locale if posted else version.default_locale,
+        sources=draft.contents,
+        default_locale=draft.default_locale,
+        variables=draft.variables,
         tenant=version.template.tenant,
         locale=request.POST.get("locale", ""),
         contact=contact,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from deliveries.drafts import Draft
-from deliveries.rendering import ContentSource
+from deliveries.rendering import ContentSource, Variable
+from deliveries.rendering.variables import Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +17,18 @@ class Starter:
     key: str
     name: str
     about: str
-    words: dict[str, str]
-    variables: tuple[dict[str, Any], ...] = ()
+    words: dict[str, Any]
+    variables: tuple[Variable, ...] = ()
     hides_personal_data: bool = False
 
     def draft(self, locale: str) -> Draft:
         """Return it as a draft in one language."""
-        source = ContentSource(**self.words, body_format="markdown", locale=locale)
-        return Draft({locale: source}, locale, [dict(each) for each in self.variables], self.hides_personal_data)
+        source = replace(ContentSource("", body_format="markdown", locale=locale), **self.words)
+        return Draft({locale: source}, locale, self.variables, self.hides_personal_data)
 
 
-def _field(name: str, sample: object, *, type: str = "text", fallback: object = None) -> dict[str, Any]:
-    declared = {"name": name, "type": type, "required": fallback is None, "sample": sample, "help": ""}
-    return declared if fallback is None else {**declared, "fallback": fallback}
+def _field(name: str, sample: object, *, type: Type = "text", fallback: object = None) -> Variable:
+    return Variable(name, type, required=fallback is None, fallback=fallback, sample=sample)
 
 
 _ALL: Final = (

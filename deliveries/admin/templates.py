@@ -16,9 +16,8 @@ from deliveries.admin.base import StaffAdmin, audit, chip, many_tenants, post_on
 from deliveries.admin.filters import TenantFilter
 from deliveries.admin.template_editor import version_url
 from deliveries.models import Template, TemplateVersion, Tenant
-from deliveries.previews import words_of
 from deliveries.rendering import ContentSource
-from deliveries.templating import template_save_draft
+from deliveries.templating import template_save_draft, version_sources
 
 State = TemplateVersion.State
 #: A new language begins in Markdown, inside the tenant's frame.
@@ -98,7 +97,7 @@ class TemplateAdmin(StaffAdmin):
         newest = template.versions.order_by("-number").first()
         if newest is None or newest.state == State.PUBLISHED:
             locale = newest.default_locale if newest else template.tenant.default_locale
-            contents = words_of(newest) if newest else {locale: EMPTY}
+            contents = version_sources(newest) if newest else {locale: EMPTY}
             with transaction.atomic():
                 newest = template_save_draft(
                     template=template, contents=contents, default_locale=locale, by=staff(request)

@@ -37,7 +37,8 @@ class PublishedWords(TemplateBook):
         keys = [(tenant_id, code) for code in codes]
         with connection.cursor() as cursor:
             cursor.execute(
-                NEWEST, {"tenants": [key[0] for key in keys], "codes": [key[1] for key in keys], "known": []}
+                NEWEST,
+                {"tenants": [key[0] for key in keys], "codes": [key[1] for key in keys], "known": [], "revisions": []},
             )
             self._remember(keys, cursor.fetchall(), time.monotonic())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from deliveries.api.errors import ApiError
 from deliveries.api.fields import CanonicalUUIDField, LocaleField
 from deliveries.api.templates import DraftSerializer, ProblemSerializer
 from deliveries.models import ApiKey, Contact, Template
-from deliveries.previews import SAMPLE_PERSON, WINDOW_SECONDS, Preview, Wanted, may_preview, preview, words_of
-from deliveries.rendering import ContentSource
+from deliveries.previews import SAMPLE_PERSON, WINDOW_SECONDS, Preview, Wanted, may_preview, preview
+from deliveries.rendering import Variable, variables_of
+from deliveries.templating import Keep, version_sources
 
 
 class WantedSerializer(serializers.Serializer[Any]):
@@ -104,6 +106,7 @@ class PreviewSerializer(serializers.Serializer[Preview]):
 
     locale = serializers.CharField(allow_blank=True, help_text="Whose words were taken.")
     problems = ProblemSerializer(many=True)
+    blockers = ProblemSerializer(many=True, help_text="What keeps words that render from being published.")
     data = serializers.DictField(help_text="What it was rendered with.")  # type: ignore[assignment]
     channels = ChannelsSerializer(allow_null=True)
 
@@ -122,10 +125,10 @@ class PreviewView(APIView):
         description="Stores nothing and sends nothing. 429 when one caller asks too often.",
         parameters=[TENANT_PARAMETER],
         request=WantedSerializer,
-        responses={200: PreviewSerializer, **errors(400, 404, 413, 415, 429)},
+        responses={200: PreviewSerializer, **errors(400, 404, 409, 413, 415, 429)},
     )
     def post(self, request: Request, template_id: int) -> Response:
-        """Render the words for every channel. At most four queries beside those that tell who calls."""
+        """Render the words for every channel. At most five queries beside those that tell who calls."""
         caller = caller_of(request)
         if not may_preview(caller.by):
             raise ApiError(429, "too_many_previews", f"Too many previews; wait up to {WINDOW_SECONDS} seconds.")
@@ -157,18 +160,22 @@ def _contact(request: Request, template: Template, user_id: UUID | None) -> Cont
 def _wanted(template: Template, asked: WantedSerializer, contact: Contact) -> Wanted:
     """Return what was asked for. Raises: ApiError 409 where there are no words at all."""
     values = asked.validated_data
-    if (words := values.get("words")) is not None:
-        sources = {each["locale"]: ContentSource(**each) for each in words["contents"]}
-        default_locale = words["default_locale"]
+    version = template.versions.order_by("-number").prefetch_related("contents").first()
+    variables: Sequence[Variable] | None = variables_of(version.variables) if version else None
+    if "words" in values:
+        draft = DraftSerializer(data=asked.initial_data["words"])
+        draft.is_valid(raise_exception=True)
+        sources, default_locale = draft.sources, draft.validated_data["default_locale"]
+        variables = variables if isinstance(draft.declared, Keep) else draft.declared
+    elif version is not None:
+        sources, default_locale = version_sources(version), version.default_locale
     else:
-        version = template.versions.order_by("-number").prefetch_related("contents").first()
-        if version is None:
-            raise ApiError(409, "nothing_to_preview", "There are no words. Write a draft first.")
-        sources, default_locale = words_of(version), version.default_locale
+        raise ApiError(409, "nothing_to_preview", "There are no words. Write a draft first.")
     return Wanted(
         sources=sources,
         default_locale=default_locale,
         tenant=template.tenant,
+        variables=variables,
         locale=values.get("locale", ""),
         contact=contact,
         data=values.get("data"),

@@ -21,8 +21,8 @@ from deliveries.api.errors import ApiError
 from deliveries.api.fields import LocaleField, SlugField, TextField
 from deliveries.api.paging import KeysetPagination, read_query
 from deliveries.models import ApiKey, Template, TemplateContent, TemplateVersion
-from deliveries.rendering import ContentSource
-from deliveries.templating import TemplateRefused, template_publish, template_save_draft
+from deliveries.rendering import TYPES, ContentSource, Variable, variables_of
+from deliveries.templating import STORED, Keep, TemplateRefused, template_publish, template_save_draft
 
 MAX_TEXT: Final = 200_000
 MAX_LOCALES: Final = 100
@@ -33,13 +33,55 @@ class WordsSerializer(serializers.ModelSerializer[TemplateContent]):
 
     locale = LocaleField()
     subject = TextField(max_length=500, allow_blank=True, help_text="The title where a channel has no subject line.")
-    text = TextField(max_length=MAX_TEXT, allow_blank=True, help_text="Plain text: mail, inbox card.")
-    html = TextField(max_length=MAX_TEXT, required=False, allow_blank=True, help_text="The e-mail's HTML part.")
+    preheader = TextField(
+        max_length=500, required=False, allow_blank=True, help_text="What an inbox shows beside the subject."
+    )
+    body_format = serializers.ChoiceField(
+        choices=TemplateContent.BodyFormat.choices,
+        required=False,
+        help_text="Which body is rendered. Where it is not said: html where there is html and no markdown, else markdown.",
+    )
+    markdown = TextField(
+        max_length=MAX_TEXT,
+        required=False,
+        allow_blank=True,
+        help_text="The body; the tenant's frame is put around it.",
+    )
+    text = TextField(
+        max_length=MAX_TEXT,
+        required=False,
+        allow_blank=True,
+        help_text="Plain text: mail, inbox card. Empty: made from the body.",
+    )
+    html = TextField(
+        max_length=MAX_TEXT, required=False, allow_blank=True, help_text="The e-mail's HTML part, as it is."
+    )
     action_url = TextField(max_length=2000, required=False, allow_blank=True)
+    from_address = TextField(
+        max_length=320, required=False, allow_blank=True, help_text="Of an e-mail. Empty: the tenant's own."
+    )
+    reply_to = TextField(
+        max_length=320, required=False, allow_blank=True, help_text="Of an e-mail. Empty: the tenant's own."
+    )
 
     class Meta:
         model = TemplateContent
-        fields = ["locale", "subject", "text", "html", "action_url"]
+        fields = ["locale", *STORED]
+
+
+class VariableSerializer(serializers.Serializer[Any]):
+    """One thing that a job hands in for a template."""
+
+    name = TextField(max_length=63, help_text="As the words name it.")
+    type = serializers.ChoiceField(choices=TYPES, default="text")
+    required = serializers.BooleanField(  # type: ignore[assignment]  # a field of that name, not the base's option
+        default=True, help_text="False: `fallback` stands in where it is missing or null."
+    )
+    fallback = serializers.JSONField(required=False, allow_null=True)
+    sample = serializers.JSONField(
+        required=False, allow_null=True, help_text="For previews and for the check at publishing."
+    )
+    help = TextField(max_length=300, required=False, allow_blank=True)
 
 
 class DraftSerializer(serializers.Serializer[Any]):
@@ -47,6 +89,12 @@ class DraftSerializer(serializers.Serializer[Any]):
 
     default_locale = LocaleField(help_text="Used where none of a person's languages has a text.")
     contents = serializers.ListField(child=WordsSerializer(), min_length=1, max_length=MAX_LOCALES)
+    variables = serializers.ListField(
+        child=VariableSerializer(),
+        required=False,
+        allow_null=True,
+        help_text="What jobs hand in. Left out: stays as it was. null: nothing is declared, and nothing is checked.",
+    )
 
     def validate_contents(self, contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Refuse a locale that is written twice."""
@@ -58,7 +106,18 @@ class DraftSerializer(serializers.Serializer[Any]):
     @property
     def sources(self) -> dict[str, ContentSource]:
         """The words as the services take them."""
-        return {words["locale"]: ContentSource(**words) for words in self.validated_data["contents"]}
+        return {words["locale"]: _source(words) for words in self.validated_data["contents"]}
+
+    @property
+    def declared(self) -> list[Variable] | Keep | None:
+        """The declarations as the services take them."""
+        stated = self.validated_data.get("variables", Keep.KEEP)
+        return stated if stated is None or isinstance(stated, Keep) else [Variable(**each) for each in stated]
+
+
+def _source(words: Mapping[str, Any]) -> ContentSource:
+    is_html = bool(words.get("html")) and not words.get("markdown")
+    return ContentSource(**{"body_format": "html" if is_html else "markdown", **words})
 
 
 class NewTemplateSerializer(DraftSerializer):
@@ -66,16 +125,26 @@ class NewTemplateSerializer(DraftSerializer):
 
     code = SlugField(help_text="Jobs name it as template_code.")
     name = TextField(max_length=200, trim_whitespace=True)
+    hides_personal_data = serializers.BooleanField(
+        default=False, help_text="Remove data and words once a delivery is over: for one-time codes."
+    )
 
 
 class VersionSerializer(serializers.ModelSerializer[TemplateVersion]):
     """One numbered state of a template."""
 
     contents = WordsSerializer(many=True)
+    variables = serializers.SerializerMethodField()
 
     class Meta:
         model = TemplateVersion
-        fields = ["number", "state", "default_locale", "created_at", "published_at", "contents"]
+        fields = ["number", "state", "default_locale", "created_at", "published_at", "variables", "contents"]
+
+    @shown_as(VariableSerializer(many=True, allow_null=True))
+    def get_variables(self, version: TemplateVersion) -> list[dict[str, Any]] | None:
+        """Return what was declared. null: nothing was."""
+        declared = variables_of(version.variables)
+        return None if declared is None else [each.as_json() for each in declared]
 
 
 class TemplateSerializer(serializers.ModelSerializer[Template]):
@@ -87,7 +156,7 @@ class TemplateSerializer(serializers.ModelSerializer[Template]):
 
     class Meta:
         model = Template
-        fields = ["id", "tenant", "code", "name", "created_at", "published", "draft"]
+        fields = ["id", "tenant", "code", "name", "hides_personal_data", "created_at", "published", "draft"]
 
     @shown_as(VersionSerializer(allow_null=True))
     def get_published(self, template: Template) -> Mapping[str, Any] | None:
@@ -144,10 +213,12 @@ class TemplateListView(GenericAPIView[Template]):
         new = NewTemplateSerializer(data=request.data)
         new.is_valid(raise_exception=True)
         caller = caller_of(request)
-        code, name = new.validated_data["code"], new.validated_data["name"]
+        code, columns = new.validated_data["code"], ("code", "name", "hides_personal_data")
         try:
             with transaction.atomic():
-                template = Template.objects.create(tenant=caller.home(), code=code, name=name)
+                template = Template.objects.create(
+                    tenant=caller.home(), **{column: new.validated_data[column] for column in columns}
+                )
                 _save_draft(template, new, request)
         except IntegrityError:
             raise ApiError(409, "code_taken", f"There is a template {code!r} already; write its draft.") from None
@@ -225,7 +296,13 @@ def _save_draft(template: Template, draft: DraftSerializer, request: Request) ->
     author = request.user if isinstance(request.user, AbstractBaseUser) else None
     default_locale = draft.validated_data["default_locale"]
     try:
-        template_save_draft(template=template, contents=draft.sources, default_locale=default_locale, by=author)
+        template_save_draft(
+            template=template,
+            contents=draft.sources,
+            default_locale=default_locale,
+            variables=draft.declared,
+            by=author,
+        )
     except TemplateRefused as refused:
         raise _refusal(refused) from None
 

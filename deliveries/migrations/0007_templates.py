@@ -6,8 +6,9 @@ from django.db import migrations, models
 
 
 # What goes out must stay what was checked, whoever writes to the tables. A draft's words may change; those of a published
-# version never, and they go only together with their version (asked at commit, because the version is deleted after them),
-# which stays once a delivery names it. `created_by` is let go when its account is deleted.
+# version never, and they go only together with their version, which stays once a delivery names it. The version is deleted
+# after its words, so what was taken from published ones is noted for the transaction and asked about at its end.
+# `created_by` is let go when its account is deleted.
 KEEP_PUBLISHED = """
 CREATE FUNCTION deliveries_keep_published_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -28,28 +29,42 @@ BEGIN
 END $$;
 CREATE FUNCTION deliveries_keep_published_words() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF EXISTS (SELECT FROM deliveries_templateversion WHERE state = 'published' AND id = OLD.version_id) THEN
+            PERFORM set_config('deliveries.unworded',
+                concat_ws(',', nullif(current_setting('deliveries.unworded', true), ''), OLD.version_id), true);
+        END IF;
+        RETURN OLD;
+    END IF;
     IF EXISTS (
-        SELECT FROM deliveries_templateversion
-        WHERE state = 'published' AND id = ANY (CASE TG_OP
-            WHEN 'INSERT' THEN ARRAY[NEW.version_id]
-            WHEN 'DELETE' THEN ARRAY[OLD.version_id]
-            ELSE ARRAY[NEW.version_id, OLD.version_id] END)
+        SELECT FROM deliveries_templateversion WHERE state = 'published'
+            AND (id = NEW.version_id OR TG_OP = 'UPDATE' AND id = OLD.version_id)
     ) THEN
         RAISE EXCEPTION 'the words of a published version never change' USING ERRCODE = '23001';
     END IF;
-    RETURN coalesce(NEW, OLD);
+    RETURN NEW;
+END $$;
+CREATE FUNCTION deliveries_keep_all_published_words() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.version_id::text = ANY (string_to_array(current_setting('deliveries.unworded', true), ','))
+        AND EXISTS (SELECT FROM deliveries_templateversion WHERE id = OLD.version_id)
+    THEN
+        RAISE EXCEPTION 'the words of a published version never change' USING ERRCODE = '23001';
+    END IF;
+    RETURN NULL;
 END $$;
 CREATE TRIGGER keep_published BEFORE UPDATE OR DELETE ON deliveries_templateversion
     FOR EACH ROW WHEN (OLD.state = 'published') EXECUTE FUNCTION deliveries_keep_published_version();
-CREATE TRIGGER keep_published_words BEFORE INSERT OR UPDATE ON deliveries_templatecontent
+CREATE TRIGGER keep_published_words BEFORE INSERT OR UPDATE OR DELETE ON deliveries_templatecontent
     FOR EACH ROW EXECUTE FUNCTION deliveries_keep_published_words();
 CREATE CONSTRAINT TRIGGER keep_all_published_words AFTER DELETE ON deliveries_templatecontent
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION deliveries_keep_published_words();
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION deliveries_keep_all_published_words();
 """
 KEEP_PUBLISHED_BACK = """
 DROP TRIGGER keep_all_published_words ON deliveries_templatecontent;
 DROP TRIGGER keep_published_words ON deliveries_templatecontent;
 DROP TRIGGER keep_published ON deliveries_templateversion;
+DROP FUNCTION deliveries_keep_all_published_words();
 DROP FUNCTION deliveries_keep_published_words();
 DROP FUNCTION deliveries_keep_published_version();
 """

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from deliveries.rendering.filters import LISTS
-from deliveries.rendering.language import KEYWORDS, Token, tags
+from deliveries.rendering.language import CONSTANTS, KEYWORDS, Token, tags
 
 #: Names that are there without the job's data.
 GIVEN: Final = frozenset({"contact", "tenant", "loop"})
-CONSTANTS: Final = frozenset({"true", "false", "none", "True", "False", "None"})
 SAME_LIST: Final = LISTS.keys() - {"sum"}
 ONE_OF: Final = frozenset({"first", "last"})
 NUMERIC: Final = frozenset({"money", "round", "abs", "int", "float"})
@@ -24,16 +23,18 @@ ARITHMETIC: Final = frozenset({"+", "-", "/", "//", "%", "<", ">", "<=", ">="})
 
 @dataclass(slots=True)
 class Want:
-    """How something is used: by its fields, as a list, as a number, else as text. `item_name` is what a loop calls it."""
+    """How something is used: by its fields, as a list, as a number, else as text. `item_name` is what a loop calls it,
+    `position` where it is first named in the source that was read."""
 
     fields: dict[str, Want] = field(default_factory=dict)
     item: Want | None = None
     item_name: str = ""
     is_number: bool = False
+    position: int = 0
 
-    def field(self, name: str) -> Want:
+    def field(self, name: str, position: int = 0) -> Want:
         """Return what is wanted of one field."""
-        return self.fields.setdefault(name, Want())
+        return self.fields.setdefault(name, Want(position=position))
 
     def one(self, name: str = "") -> Want:
         """Return what is wanted of an item: this is a list."""
@@ -60,25 +61,46 @@ def example_data(sources: Iterable[str]) -> dict[str, Any]:
     return {name: want.example(name) for name, want in data.fields.items()}
 
 
+def asked_names(source: str) -> dict[str, int]:
+    """Return the fields of a job's data that a sound source names, and where it names each first."""
+    data = Want()
+    _Reading(data).read(source)
+    return {name: want.position for name, want in data.fields.items()}
+
+
+def example_contact(sources: Iterable[str]) -> dict[str, Any]:
+    """Return the `attributes` of a person that sound sources can be rendered with."""
+    contact = Want()
+    for source in sources:
+        _Reading(Want(), contact).read(source)
+    attributes = contact.fields.get("attributes", Want()).fields
+    return {"attributes": {name: want.example(name) for name, want in attributes.items()}}
+
+
 class _Reading:
     """One source, from its first tag to its last, with the names that its loops and sets make."""
 
-    def __init__(self, data: Want) -> None:
+    def __init__(self, data: Want, contact: Want | None = None) -> None:
         self.data = data
         self.scopes: list[dict[str, Want]] = [{"data": data, **{name: Want() for name in GIVEN}}]
+        if contact is not None:
+            self.scopes[0]["contact"] = contact
 
     def read(self, source: str) -> None:
-        for tag, tokens in tags(source):
-            words = [token.text for token in tokens]
-            if tag == "for" and "in" in words:
-                self._loop(tokens, words.index("in"))
-            elif tag == "endfor" and len(self.scopes) > 1:
-                self.scopes.pop()
-            elif tag == "set" and len(words) > 2:
-                values = self._values(tokens[2:])
-                self.scopes[-1][words[0]] = values[0] if len(values) == 1 else Want()
-            else:
-                self._values(tokens)
+        for tag in tags(source):
+            self._tag(tag.name, tag.words)
+
+    def _tag(self, tag: str, tokens: list[Token]) -> None:
+        words = [token.text for token in tokens]
+        if tag == "for" and "in" in words:
+            self._loop(tokens, words.index("in"))
+        elif tag == "endfor" and len(self.scopes) > 1:
+            self.scopes.pop()
+        elif tag == "set" and len(words) > 2:
+            values = self._values(tokens[2:])
+            self.scopes[-1][words[0]] = values[0] if len(values) == 1 else Want()
+        else:
+            self._values(tokens)
 
     def _loop(self, tokens: list[Token], at: int) -> None:
         names = [token.text for token in tokens[:at] if token.kind == "name"]
@@ -122,14 +144,14 @@ class _Reading:
     def _path(self, tokens: list[Token], index: int) -> tuple[Want, int]:
         """Follow a name through its fields and filters. Returns where the expression goes on."""
         before = tokens[index - 1].text if index else ""
-        want = self._named(tokens[index].text)
+        want = self._named(tokens[index])
         index += 1
         while index + 1 < len(tokens):
             sign, word = tokens[index].text, tokens[index + 1]
             if sign == "." and word.kind == "name":
-                want, index = want.field(word.text), index + 2
+                want, index = want.field(word.text, word.position), index + 2
             elif sign == "[" and word.kind in ("string", "number"):
-                want = want.field(word.text[1:-1]) if word.kind == "string" else want.one()
+                want = want.field(word.text[1:-1], word.position) if word.kind == "string" else want.one()
                 index += 3
             elif sign == "|" and word.kind == "name":
                 want = _filtered(want, word.text, tokens[index + 2 :])
@@ -144,11 +166,11 @@ class _Reading:
             want.is_number = True
         return want, index
 
-    def _named(self, name: str) -> Want:
+    def _named(self, token: Token) -> Want:
         for scope in reversed(self.scopes):
-            if name in scope:
-                return scope[name]
-        return self.data.field(name)
+            if token.text in scope:
+                return scope[token.text]
+        return self.data.field(token.text, token.position)
 
 
 def _filtered(want: Want, name: str, rest: list[Token]) -> Want:

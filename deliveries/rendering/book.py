@@ -1,8 +1,9 @@
 """Which words a tenant's template code stands for now, kept by the worker's event loop. Reads templates; renders
 nothing.
 
-A published version never changes, so only *which* version is newest is asked again, at most once in `refresh_seconds`
-for a batch.
+A published version never changes and a frame counts its revisions, so only *which* they are is asked again, at most once
+in `refresh_seconds` for a batch. The words of an entry stay the same objects until then, and so does what is compiled of
+them (messages.py).
 """
 
 from __future__ import annotations
@@ -12,29 +13,38 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
-from deliveries.rendering.engine import ContentSource
 from deliveries.rendering.errors import RenderError
+from deliveries.rendering.frames import Frame
 from deliveries.rendering.locales import in_first_locale, normal_locale
+from deliveries.rendering.source import ContentSource
+from deliveries.rendering.variables import variables_of
 
 MAX_ENTRIES = 10_000
 Key = tuple[int, str]
 
-# The words of a version that the book already holds are not read again: its id is among %(known)s.
+# The words of a version that the book already holds, in the frame of the same revision, are not read again.
 NEWEST = """
-    SELECT asked.tenant_id, asked.code, newest.id, newest.default_locale,
-           content.locale, content.subject, content.text, content.html, content.action_url
+    SELECT asked.tenant_id, asked.code, newest.id, newest.default_locale, coalesce(brand.revision, 0),
+           content.locale, content.subject, content.text, content.html, content.action_url, content.preheader,
+           content.from_address, content.reply_to, content.body_format, content.markdown,
+           CASE WHEN content.id IS NOT NULL THEN to_jsonb(brand)::text END, CASE WHEN content.id IS NOT NULL THEN newest.variables::text END
     FROM unnest(%(tenants)s::bigint[], %(codes)s::text[]) AS asked (tenant_id, code)
     JOIN deliveries_template template ON template.tenant_id = asked.tenant_id AND template.code = asked.code
+    LEFT JOIN deliveries_brand brand ON brand.tenant_id = asked.tenant_id
     JOIN LATERAL (
-        SELECT id, default_locale FROM deliveries_templateversion
+        SELECT id, default_locale, variables FROM deliveries_templateversion
         WHERE template_id = template.id AND state = 'published' ORDER BY number DESC LIMIT 1
     ) newest ON true
     LEFT JOIN deliveries_templatecontent content
-        ON content.version_id = newest.id AND newest.id <> ALL (%(known)s::bigint[])
+        ON content.version_id = newest.id AND NOT EXISTS (
+            SELECT FROM unnest(%(known)s::bigint[], %(revisions)s::int[]) AS known (id, revision)
+            WHERE known.id = newest.id AND known.revision = coalesce(brand.revision, 0))
 """
+WORDS = ("subject", "text", "html", "action_url", "preheader", "from_address", "reply_to", "body_format", "markdown")
 
 
 @dataclass(slots=True)
@@ -43,6 +53,7 @@ class _Entry:
 
     version_id: int | None
     default_locale: str
+    frame_revision: int
     sources: dict[str, ContentSource]
     read_at: float
 
@@ -62,8 +73,13 @@ class TemplateBook:
         stale = [key for key in set(keys) if not self._is_fresh(key, now)]
         if not stale:
             return
-        known = [entry.version_id for key in stale if (entry := self._entries.get(key)) and entry.version_id]
-        parameters = {"tenants": [key[0] for key in stale], "codes": [key[1] for key in stale], "known": known}
+        known = [entry for key in stale if (entry := self._entries.get(key)) and entry.version_id]
+        parameters = {
+            "tenants": [key[0] for key in stale],
+            "codes": [key[1] for key in stale],
+            "known": [entry.version_id for entry in known],
+            "revisions": [entry.frame_revision for entry in known],
+        }
         async with connection.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(NEWEST, parameters)
             rows = await cursor.fetchall()
@@ -92,17 +108,25 @@ class TemplateBook:
 
     def _remember(self, asked: Sequence[Key], rows: Iterable[tuple[Any, ...]], now: float) -> None:
         found: dict[Key, _Entry] = {}
-        for tenant_id, code, version_id, default_locale, locale, *words in rows:
+        for tenant_id, code, version_id, default_locale, revision, locale, *columns in rows:
             key = tenant_id, code
-            entry = found.setdefault(key, _Entry(version_id, default_locale, {}, now))
+            entry = found.setdefault(key, _Entry(version_id, default_locale, revision, {}, now))
             if locale is not None:
-                subject, text, html, action_url = words
-                entry.sources[normal_locale(locale)] = ContentSource(subject, text, html, action_url, locale)
-            elif (old := self._entries.get(key)) is not None and old.version_id == version_id:
+                *words, brand, variables = columns
+                entry.sources[normal_locale(locale)] = ContentSource(
+                    **dict(zip(WORDS, words, strict=True)),
+                    locale=locale,
+                    frame=Frame.of(orjson.loads(brand)) if brand else None,
+                    variables=variables_of(orjson.loads(variables or "null")),
+                )
+            elif (old := self._entries.get(key)) is not None and (old.version_id, old.frame_revision) == (
+                version_id,
+                revision,
+            ):
                 entry.sources = old.sources
         for key in asked:
             # Taken out first, so that the dict stays in the order of reading and the oldest are the first to go.
             self._entries.pop(key, None)
-            self._entries[key] = found.get(key) or _Entry(None, "", {}, now)
+            self._entries[key] = found.get(key) or _Entry(None, "", 0, {}, now)
         while len(self._entries) > max(MAX_ENTRIES, len(asked)):
             del self._entries[next(iter(self._entries))]

@@ -8,70 +8,25 @@ tens of megabytes or seconds.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from minijinja import Environment, TemplateError
 
 from deliveries.rendering.errors import Problem, RenderError
 from deliveries.rendering.filters import FilterError, Purse, SpentError, filters_for, kind_of
-from deliveries.rendering.language import inspect, place, unstorable
-from deliveries.senders.base import Content
+from deliveries.rendering.language import inspect, place
+from deliveries.rendering.marks import Restored
 
 MAX_RENDERED_BYTES: Final = 1024 * 1024
 MAX_COMPILED: Final = 2000
 FUEL: Final = 50_000
 MAX_REPEATED_CHARACTERS: Final = 32 * 1024 * 1024
 MAX_DEPTH: Final = 32
-# Everything that str.splitlines takes for a line's end.
-BREAKS: Final = re.compile("[\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029]")
 ATOMS: Final = frozenset({str, float, bool, type(None)})
 TOO_LARGE = f"The message is larger than {MAX_RENDERED_BYTES:,} bytes. Shorten the template or the job's data."
-
-
-@dataclass(frozen=True, slots=True)
-class ContentSource:
-    """One locale's words as they were written. `locale` is the one that was found, which may not be the one asked for.
-
-    `body_format` says where the body is: in `markdown` (the tenant's frame is put around it), or in `html` as it is.
-    """
-
-    subject: str
-    text: str = ""
-    html: str = ""
-    action_url: str = ""
-    locale: str = ""
-    preheader: str = ""
-    from_address: str = ""
-    reply_to: str = ""
-    body_format: Literal["html", "markdown"] = "html"
-    markdown: str = ""
-
-
-def render(source: ContentSource, context: Mapping[str, Any]) -> Content:
-    """Fill in one locale's words. The HTML part escapes what is put in, the others do not. Thread-safe.
-
-    Raises: RenderError `render_error` (a value is missing, the source is not sound, it does not end, or it makes a
-    character that PostgreSQL cannot store), `too_large`, `header_injection`.
-    """
-    values = _values(context)
-    return _checked(
-        Content(
-            subject=_engine.render(source.subject, values, part="subject"),
-            text=_engine.render(source.text, values, part="text"),
-            html=_engine.render(source.html, values, part="html", html=True),
-            action_url=_engine.render(source.action_url, values, part="action_url").strip(),
-        )
-    )
-
-
-def render_inline(title: str, body: str) -> Content:
-    """Return words that came with the job, as they are: no templating, no HTML. Raises: RenderError as `render`."""
-    return _checked(Content(subject=title, text=body))
 
 
 def template_check(source: str, *, html: bool = False) -> list[Problem]:
@@ -85,23 +40,9 @@ def template_check(source: str, *, html: bool = False) -> list[Problem]:
     try:
         Environment().add_template("h" if html else "t", source)
     except TemplateError as error:
-        line, column = _position(source, error)
+        line, column = place(source, _offset(source, error))
         return [Problem(line, column, error.detail or error.message)]
     return []
-
-
-def _values(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a context; what stands in it twice, by itself and in `data`, is copied once."""
-    data = context.get("data")
-    if not isinstance(data, Mapping):
-        return dict(plain(context))
-    copied = plain(data)
-    values = {
-        name: copied[name] if name in copied and value is data[name] else plain(value)
-        for name, value in context.items()
-        if value is not data
-    }
-    return {**values, "data": copied}
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -128,29 +69,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     raise RenderError("render_error", f"A template cannot be given a {kind.__name__}, only what JSON can hold.")
 
 
-def _checked(content: Content) -> Content:
-    parts = {"subject": content.subject, "text": content.text, "html": content.html, "action_url": content.action_url}
-    for part, words in parts.items():
-        if problem := unstorable(words):
-            raise RenderError("render_error", f"The {part} {problem[1]}", part=part)
-    if not content.subject.isprintable() and BREAKS.search(content.subject):
-        raise RenderError(
-            "header_injection",
-            "The subject holds a line break, which could forge headers. Remove it from the template or the data.",
-            part="subject",
-        )
-    if content.action_url and not content.action_url.startswith(("https://", "http://", "/")):
-        raise RenderError(
-            "render_error", "The link (action_url) must start with https://, http:// or /.", part="action_url"
-        )
-    # A character takes four bytes at most, so a short message needs no encoding to be measured.
-    is_long = 4 * sum(map(len, parts.values())) > MAX_RENDERED_BYTES
-    if is_long and sum(len(words.encode()) for words in parts.values()) > MAX_RENDERED_BYTES:
-        raise RenderError("too_large", TOO_LARGE)
-    return content
-
-
-class _Engine:
+class Engine:
     """The process's environment. The lock makes one rendering at a time of it, since fuel and purse belong to the
     running one."""
 
@@ -186,8 +105,9 @@ class _Engine:
 
         return finalize
 
-    def render(self, source: str, values: dict[str, Any], *, part: str, html: bool = False) -> str:
-        """Render one part. Raises: RenderError."""
+    def render(self, restored: Restored, values: dict[str, Any], *, html: bool = False) -> str:
+        """Render one part. Raises: RenderError, with the place where the tag was written."""
+        source, part = restored.source, restored.name(html=html)
         if "{" not in source:
             return source
         try:
@@ -198,7 +118,7 @@ class _Engine:
                 self._printed.refill()
                 made: str = self._environment.render_template(name, **values)
         except TemplateError as error:
-            raise _as_render_error(error, source, part) from None
+            raise _as_render_error(error, restored, part) from None
         except FilterError as error:
             raise RenderError("render_error", f"In the {part}: {error}", part=part) from None
         except SpentError:
@@ -227,10 +147,11 @@ class _Engine:
         return name, fuel
 
 
-def _as_render_error(error: TemplateError, source: str, part: str) -> RenderError:
-    line, column = _position(source, error)
+def _as_render_error(error: TemplateError, restored: Restored, part: str) -> RenderError:
+    written, line, column, text = restored.place_of(_offset(restored.source, error))
+    part = written or part
     where = f"{part}, line {line}, column {column}"
-    excerpt = source.splitlines()[line - 1].strip()[:80] if source else ""
+    excerpt = text.strip()[:80]
     if error.kind == "UndefinedError":
         message = f"A value is missing in the {where}: {excerpt}. Hand it in with the job, or use default."
     elif error.kind == "OutOfFuel":
@@ -240,11 +161,13 @@ def _as_render_error(error: TemplateError, source: str, part: str) -> RenderErro
     return RenderError("render_error", message, line=line, column=column, part=part)
 
 
-def _position(source: str, error: TemplateError) -> tuple[int, int]:
-    if error.range is None:
-        return error.line or 1, 1
-    # The engine counts bytes.
-    return place(source, len(source.encode()[: error.range[0]].decode(errors="ignore")))
+def _offset(source: str, error: TemplateError) -> int:
+    """Return the character that an error is about. The engine counts bytes, or says only the line."""
+    if error.range is not None:
+        return len(source.encode()[: error.range[0]].decode(errors="ignore"))
+    lines = source.splitlines(keepends=True)
+    return sum(map(len, lines[: max((error.line or 1) - 1, 0)]))
 
 
-_engine = _Engine()
+#: The process's own.
+engine = Engine()

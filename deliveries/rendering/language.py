@@ -22,6 +22,7 @@ MAX_SUMS = 16
 SURROGATE = re.compile("[\ud800-\udfff]")
 TAGS = frozenset({"if", "elif", "else", "endif", "for", "endfor", "set"})
 KEYWORDS = frozenset({"and", "or", "not", "in", "is", "if", "else"})
+CONSTANTS = frozenset({"true", "false", "none", "True", "False", "None"})
 OPERATORS = frozenset({"==", "!=", "<=", ">=", "//", "<", ">", "=", "+", "-", "/", "%", "|", ".", ",", ":"})
 INSTEAD = {
     "~": "Write {{ a }} {{ b }} instead.",
@@ -94,23 +95,44 @@ def inspect(source: str) -> Shape:
     return shape
 
 
-def tags(source: str) -> Iterator[tuple[str, list[Token]]]:
-    """Yield each tag of a sound source, comments left out: its name (empty for what is printed) and the words after it.
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One tag of a source, from `start` to `end`. `name`: the statement's (`if`, `for`), empty for what is printed, `#`
+    for a comment. `words`: what follows the name."""
 
-    Ends at the first tag that has no end.
-    """
+    name: str
+    words: list[Token]
+    start: int
+    end: int
+    trims: bool
+
+    @property
+    def is_statement(self) -> bool:
+        """Say whether it prints nothing itself."""
+        return self.name not in ("", "#")
+
+
+def tags(source: str) -> Iterator[Tag]:
+    """Yield each tag of a sound source, comments included. Ends at the first tag that has no end."""
     position = 0
     while (start := _next_tag(source, position)) >= 0:
         if source[start + 1] == "#":
             position = source.find("#}", start) + 2
+            if position < 2:
+                return
+            trims = source[start + 2] in "-+" or source[position - 3] in "-+"
+            yield Tag("#", [], start, position, trims)
             continue
         try:
             *tokens, end = _tokens(source, start)
         except _Refused:
             return
-        is_statement = source[start + 1] == "%" and tokens
-        yield (tokens[0].text, tokens[1:]) if is_statement else ("", tokens)
         position = end.position + len(end.text)
+        trims = source[start + 2] in "-+" or len(end.text) > 2
+        if source[start + 1] == "%" and tokens:
+            yield Tag(tokens[0].text, tokens[1:], start, position, trims)
+        else:
+            yield Tag("", tokens, start, position, trims)
 
 
 def unstorable(words: str) -> tuple[int, str] | None:

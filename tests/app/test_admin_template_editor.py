@@ -344,7 +344,9 @@ def test_a_preview_takes_a_fixed_number_of_queries(
     further = [{"locale": locale, "subject": "x", "text": "x"} for locale in ("de", "fr", "it")]
     admin_client.post(url(draft, "preview"), form(draft))
     for words in (form(draft), form(draft, *further)):
-        with django_assert_num_queries(6):  # session, user, the version, its words; the newest version, its words
+        with django_assert_num_queries(
+            7
+        ):  # session, user, the version, its words, the frame; the newest version, its words
             admin_client.post(url(draft, "preview"), words)
 
 
@@ -370,7 +372,8 @@ def test_a_starter_fills_an_empty_draft_with_words_that_render(admin_client: Cli
     saved = Draft.of(TemplateVersion.objects.select_related("template").get())
     assert saved.contents["en"].subject == STARTERS[key].words["subject"]
     assert saved.hides_personal_data == (key == "code")
-    assert preview(Wanted(saved.contents, "en", tenant)).problems == []
+    made = preview(Wanted(saved.contents, "en", tenant, saved.variables))
+    assert (made.problems, made.blockers) == ([], [])
 
 
 def test_a_starter_overwrites_no_words(admin_client: Client, draft: TemplateVersion) -> None:

@@ -213,7 +213,9 @@ def test_a_preview_takes_a_fixed_number_of_queries(key: Any, django_assert_num_q
         for locale in locales:
             words = {"subject": "x", "text": "x"}
             TemplateContent.objects.bulk_create([TemplateContent(version=version, locale=locale, **words)])
-        with django_assert_num_queries(5):  # the key, the template, its newest version, the words, the contact
+        with django_assert_num_queries(
+            6
+        ):  # the key, the template, its newest version, the words, the contact, the frame
             asked(key, template, user_id=str(ana.user_id))
 
 

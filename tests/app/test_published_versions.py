@@ -9,6 +9,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.utils import Error
 
 from deliveries.models import Template, TemplateContent, TemplateVersion
+from deliveries.rendering import ContentSource
+from deliveries.templating import template_publish, template_save_draft
 from tests.factories import DeliveryFactory, TemplateFactory
 
 pytestmark = pytest.mark.django_db
@@ -90,3 +92,14 @@ def test_an_author_may_leave(django_user_model: Any) -> None:
     run(VERSION.format("state = 'published', published_at = now()"), version_of(template).pk)
     author.delete()
     assert version_of(template).created_by is None
+
+
+def test_a_draft_may_be_rewritten_and_published_in_one_transaction() -> None:
+    template = TemplateFactory(published=False)
+    with transaction.atomic():
+        draft = template_save_draft(
+            template=template, contents={"en": ContentSource("New", "New")}, default_locale="en"
+        )
+        template_publish(version=draft)
+    connection.check_constraints()
+    assert version_of(template).state == "published"

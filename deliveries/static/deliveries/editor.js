@@ -153,21 +153,24 @@ class Code {
 
 // Problems: at the foot, each leading to its place.
 
-let problems = [];
+let problems = []; // what cannot be rendered
+let blockers = []; // what renders and cannot be published
 
 function fieldOf(problem) {
   const control = { person: byId("ed-person"), data: byId("ed-data"), default_locale: form.elements.default_locale };
   if (control[problem.part]) return control[problem.part];
-  if (problem.part === "fields") return byId("ed-fields").querySelector("input, summary");
+  if (problem.part === "variables") return byId("ed-fields").querySelector("input, summary");
   const panel = panelOf(problem.locale) ?? current();
   return panel && problem.part ? part(panel, problem.part) : null;
 }
 
 function drawProblems() {
   const box = byId("ed-problems");
-  box.hidden = problems.length === 0;
-  byId("ed-problems-title").textContent = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  box.querySelector("ol").replaceChildren(...problems.map((problem) => {
+  const listed = [...problems, ...blockers];
+  box.hidden = listed.length === 0;
+  box.dataset.tone = problems.length ? "bad" : "warn";
+  byId("ed-problems-title").textContent = (listed.length === 1 ? "1 problem" : `${listed.length} problems`) + (problems.length ? "" : " before it can be published");
+  box.querySelector("ol").replaceChildren(...listed.map((problem) => {
     const name = form.querySelector(`[data-part="${CSS.escape(problem.part || "-")}"]`);
     const label = name?.ariaLabel || name?.closest("label")?.querySelector("span")?.textContent || "";
     const place = [problem.locale, label, name?.closest(".ed-code") && `line ${problem.line}, column ${problem.column}`];
@@ -178,7 +181,7 @@ function drawProblems() {
   }));
   for (const code of codes) {
     const panel = code.text.closest("[data-words]");
-    code.mark(problems.filter((problem) => panel && problem.part === code.text.dataset.part && panelOf(problem.locale) === panel));
+    code.mark([...problems, ...blockers].filter((problem) => panel && problem.part === code.text.dataset.part && panelOf(problem.locale) === panel));
   }
   for (const field of all("input[data-part]:not([type=radio])")) {
     const panel = field.closest("[data-words]");
@@ -254,7 +257,9 @@ function stale(why) {
 
 function show(answer) {
   problems = answer.problems;
+  blockers = answer.blockers;
   drawProblems();
+  offer(answer.undeclared ?? []);
   if (answer.conflict) showConflict(answer.conflict);
   if (!answer.channels) {
     stale(lastGood ? "The last good preview: see the problem below." : "There is no preview yet: see the problem below.");
@@ -264,7 +269,6 @@ function show(answer) {
   lastGood = answer;
   if (!isOwnData) byId("ed-data").value = JSON.stringify(answer.data, null, 2);
   byId("ed-whose").textContent = answer.locale ? `Words: ${answer.locale}` : "";
-  declare(Object.keys(answer.data));
   const { email, push, sms, ws, webhook } = answer.channels;
   write("mail", email);
   for (const field of all("[data-reply]")) field.hidden = !email.reply_to;
@@ -321,22 +325,21 @@ function scale() {
 const rows = () => all("[data-field-row]", byId("ed-field-rows")).filter((row) => !row.querySelector("[data-remove]")?.checked);
 const fieldValue = (row, name) => row.querySelector(`[data-field="${name}"]`).value.trim();
 
-function declare(used) {
-  const known = new Set(rows().map((row) => fieldValue(row, "name")));
-  const missing = used.filter((name) => /^[A-Za-z]\w*$/.test(name) && !known.has(name));
+/** Offer to declare what the words use without saying so, as the server guesses it. */
+function offer(undeclared) {
   const box = byId("ed-undeclared");
-  if (!box || isOwnData || byId("ed-as").value === "missing") return;
+  if (!box) return;
+  const known = new Set(rows().map((row) => fieldValue(row, "name")));
+  const missing = undeclared.filter((each) => !known.has(each.name));
   box.hidden = missing.length === 0;
-  box.querySelector("span").textContent = `Used, not declared: ${missing.join(", ")}.`;
+  box.querySelector("span").textContent = `Used, not declared: ${missing.map((each) => each.name).join(", ")}.`;
   box.querySelector("button").onclick = () => {
-    for (const name of missing) {
+    for (const { name, type, sample } of missing) {
       const row = addRow(byId("ed-blank-field"), "fields", byId("ed-field-rows"));
-      const sample = lastGood?.data[name];
-      const kind = Array.isArray(sample) ? "list" : { number: "number", boolean: "boolean", object: "object" }[typeof sample] ?? "text";
-      const type = row.querySelector("[data-field=type]");
-      if ([...type.options].some((option) => option.value === kind)) type.value = kind;
       row.querySelector("[data-field=name]").value = name;
-      row.querySelector("[data-field=sample]").value = kind === "text" ? sample ?? "" : JSON.stringify(sample);
+      row.querySelector("[data-field=type]").value = type;
+      row.querySelector("[data-field=sample]").value = typeof sample === "string" ? sample : JSON.stringify(sample);
+      row.querySelector("[data-field=required]").checked = true;
     }
     byId("ed-fields").open = true;
     box.hidden = true;
@@ -410,7 +413,7 @@ async function save({ publish = false } = {}) {
     return;
   }
   tell(answer.told);
-  problems = answer.problems;
+  [problems, blockers] = answer.version ? [[], answer.problems] : [answer.problems, []];
   drawProblems();
   if (answer.conflict) return showConflict(answer.conflict);
   if (!answer.version) return;

@@ -1,0 +1,167 @@
+"""The quick way through a message: what prints a plain field is put in by Python, and only loops, conditions and filters
+go through the engine, all of a kind in one call.
+
+A message that holds anything out of the ordinary (a value that is missing, no text and no whole number, very long) is
+left to the engine altogether, which says what is wrong and where. So both ways give the same, and tests/unit compare
+them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Final
+
+from deliveries.rendering.filters import is_safe_link
+from deliveries.rendering.language import CONSTANTS, KEYWORDS, SURROGATE, Tag, tags
+from deliveries.rendering.marks import Restored
+
+MAX_VALUE_CHARACTERS: Final = 4096
+MAX_PRINTS: Final = 1000
+#: As the engine escapes.
+ESCAPES: Final = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;", "'": "&#x27;", "/": "&#x2f;"})
+needs_escape: Final = re.compile("[<>&\"'/]").search
+
+
+class Unusual(Exception):
+    """This message is not for the quick way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A field that is printed: where it is found, and what stands in where its last name is missing."""
+
+    path: tuple[str, ...]
+    default: str | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """How the parts of one locale's words are put together. Values are numbered: first as they are, then escaped, then
+    what the engine made of the blocks."""
+
+    prints: list[Print] = field(default_factory=list)
+    links: set[int] = field(default_factory=set)
+    blocks: dict[bool, list[str]] = field(default_factory=lambda: {False: [], True: []})
+    joined_blocks: list[tuple[bool, int, Restored]] = field(default_factory=list)
+    makers: dict[str, Callable[[list[str]], str]] = field(default_factory=dict)
+
+    def fill(self, context: Mapping[str, Any], render_blocks: Callable[[Restored, bool], str]) -> dict[str, str]:
+        """Return each part's words. Raises: Unusual."""
+        values = [_found(each, context) for each in self.prints]
+        joined = "\0".join(values)
+        if values and joined.count("\0") != len(values) - 1:
+            raise Unusual
+        if not joined.isascii() and SURROGATE.search(joined):
+            raise Unusual
+        if not all(map(is_safe_link, [values[index] for index in self.links])):
+            raise Unusual
+        values += joined.translate(ESCAPES).split("\0") if needs_escape(joined) else values
+        for is_html, count, blocks in self.joined_blocks:
+            made = render_blocks(blocks, is_html).split("\0")
+            if len(made) != count:
+                raise Unusual
+            values += made
+        return {part: make(values) for part, make in self.makers.items()}
+
+
+def plan_of(parts: Mapping[str, tuple[str, bool]]) -> Plan | None:
+    """Return how templates (each with whether it is HTML) are put together. None: they are too unusual."""
+    plan = Plan()
+    pieces = {part: _pieces(source, is_html, plan) for part, (source, is_html) in parts.items()}
+    if sum(map(len, pieces.values())) > 2 * MAX_PRINTS:
+        return None
+    plan.joined_blocks = [(html, len(all_), Restored("\0".join(all_))) for html, all_ in plan.blocks.items() if all_]
+    count, texts = len(plan.prints), len(plan.blocks[False])
+    offsets = {"raw": 0, "escaped": count, "text block": 2 * count, "html block": 2 * count + texts}
+    for part, found in pieces.items():
+        shape = "".join("%s" if isinstance(piece, tuple) else piece.replace("%", "%%") for piece in found)
+        plan.makers[part] = _maker(shape, [offsets[piece[0]] + piece[1] for piece in found if isinstance(piece, tuple)])
+    return plan
+
+
+def _maker(shape: str, numbers: Sequence[int]) -> Callable[[list[str]], str]:
+    if not numbers:
+        words = shape % ()
+        return lambda values: words
+    if len(numbers) == 1:
+        number = numbers[0]
+        return lambda values: shape % values[number]
+    pick = itemgetter(*numbers)
+    return lambda values: shape % pick(values)
+
+
+Piece = str | tuple[str, int]
+
+
+def _pieces(source: str, is_html: bool, plan: Plan) -> list[Piece]:
+    """Cut a template into literal words, fields and blocks; the latter two are noted in the plan."""
+    block = "html block" if is_html else "text block"
+    found = list(tags(source))
+    if any(tag.trims or tag.name == "set" for tag in found):
+        plan.blocks[is_html].append(source)
+        return [(block, len(plan.blocks[is_html]) - 1)]
+    pieces: list[Piece] = []
+    position, depth, opened = 0, 0, 0
+    for tag in found:
+        if not depth:
+            pieces.append(source[position : tag.start])
+            opened = tag.start
+        depth += (tag.name in ("if", "for")) - (tag.name in ("endif", "endfor"))
+        if depth:
+            continue
+        position = tag.end
+        printed = _print_of(tag) if opened == tag.start else None
+        if printed is not None:
+            field_, is_link = printed
+            if field_ not in plan.prints:
+                plan.prints.append(field_)
+            number = plan.prints.index(field_)
+            plan.links |= {number} if is_link else set()
+            pieces.append(("escaped" if is_html else "raw", number))
+        elif tag.name != "#" or opened != tag.start:
+            plan.blocks[is_html].append(source[opened:position])
+            pieces.append((block, len(plan.blocks[is_html]) - 1))
+    return [*pieces, source[position:]]
+
+
+def _print_of(tag: Tag) -> tuple[Print, bool] | None:
+    """Return what a tag prints if that is a plain field, and whether as a link's address."""
+    words = [word.text for word in tag.words]
+    if tag.name:
+        return None
+    is_link = len(words) > 4 and words[0] == "(" and words[-3:] == [")", "|", "url"]
+    tokens = tag.words[1:-3] if is_link else tag.words
+    words = [token.text for token in tokens]
+    default = None
+    if len(words) > 5 and words[-5:-3] == ["|", "default"] and words[-3] == "(" and words[-1] == ")":
+        literal = tokens[-2]
+        if literal.kind != "string" or "\\" in literal.text:
+            return None
+        default, tokens = literal.text[1:-1], tokens[:-5]
+    is_path = len(tokens) % 2 == 1 and all(
+        token.kind == "name" if index % 2 == 0 else token.text == "." for index, token in enumerate(tokens)
+    )
+    if not is_path or tokens[0].text in CONSTANTS | KEYWORDS | {"loop"}:
+        return None
+    return Print(tuple(token.text for token in tokens[::2]), default), is_link
+
+
+def _found(wanted: Print, context: Mapping[str, Any]) -> str:
+    value: Any = context
+    try:
+        for name in wanted.path:
+            value = value[name]
+    except KeyError:
+        if wanted.default is None or name is not wanted.path[-1]:
+            raise Unusual from None
+        return wanted.default
+    except TypeError:
+        raise Unusual from None
+    if type(value) is str and len(value) <= MAX_VALUE_CHARACTERS:
+        return value
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return str(value)
+    raise Unusual
