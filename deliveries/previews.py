@@ -51,6 +51,8 @@ SAMPLE_ID: Final = UUID("00000000-0000-4000-8000-000000000000")
 SAMPLE_PERSON: Final = Contact(
     user_id=SAMPLE_ID, name="Ana Example", email="ana@example.com", phone="+15550100", locale="", time_zone="UTC"
 )
+#: What stands in for somebody's unsubscribe link: it leads nowhere, and nobody is unsubscribed by a preview or a test.
+INERT_LINK: Final = "#this-is-a-test"
 #: As many previews a person or key may ask one process for within so many seconds. An editor that is typed in asks for three a second.
 MOST: Final = 60
 WINDOW_SECONDS: Final = 10
@@ -194,6 +196,7 @@ def _declared_wrongly(wanted: Wanted) -> list[Problem]:
 
 def _context(wanted: Wanted, data: Mapping[str, Any]) -> dict[str, Any]:
     tenant = {"name": wanted.tenant.name, "slug": wanted.tenant.slug}
+    data = {**data, "unsubscribe_url": INERT_LINK}
     return context_of(data, contact=contact_of(wanted.contact, user_id=wanted.contact.user_id), tenant=tenant)
 
 
@@ -229,10 +232,14 @@ def frame(html: str, *, pictures: bool = False) -> str:
 
 def may_preview(who: str) -> bool:
     """Count one more preview of `who` (a session, a key); False when it is one too many for now. Each process counts for itself."""
-    key = f"previews:{who}"
-    cache.add(key, 0, WINDOW_SECONDS)
+    return is_within(f"previews:{who}", most=MOST, seconds=WINDOW_SECONDS)
+
+
+def is_within(key: str, *, most: int, seconds: int) -> bool:
+    """Count one more of `key`; False when there were `most` within `seconds` already."""
+    cache.add(key, 0, seconds)
     try:
-        return bool(cache.incr(key) <= MOST)
+        return bool(cache.incr(key) <= most)
     except ValueError:  # it ended between the two
         return True
 

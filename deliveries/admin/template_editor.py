@@ -22,17 +22,19 @@ from deliveries.admin import template_forms as forms
 from deliveries.admin import words
 from deliveries.admin.base import StaffAdmin, audit, post_only, say, staff
 from deliveries.admin.template_preview import given_names, shown
+from deliveries.admin.template_send_test import send_test
 from deliveries.admin.template_starters import STARTERS
 from deliveries.audit import latest
 from deliveries.channels import Channel
 from deliveries.drafts import Draft, DraftChanged, changes, draft_save, newest_version, parts_of, revision_of
 from deliveries.models import Contact, TemplateVersion
-from deliveries.previews import WINDOW_SECONDS, may_preview
+from deliveries.previews import WINDOW_SECONDS, is_within, may_preview
 from deliveries.rendering import TYPES, Problem
 from deliveries.templating import TemplateRefused, template_publish
 
 State = TemplateVersion.State
 PEOPLE: Final = 20
+TESTS_A_MINUTE: Final = 10
 CHANNELS: Final = (Channel.EMAIL, Channel.PUSH, Channel.SMS, Channel.WS, Channel.WEBHOOK)
 #: What "Add a language" suggests; any other may be typed.
 COMMON_LOCALES: Final = (
@@ -72,7 +74,7 @@ class VersionAdmin(StaffAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Add what the page calls."""
         view = self.admin_site.admin_view
-        own = {"publish": self.publish, "preview": self.preview, "changes": self.changes}
+        own = {"publish": self.publish, "preview": self.preview, "changes": self.changes, "test": self.test}
         paths = [path(f"<int:pk>/{name}/", view(each), name=_url_name(name)) for name, each in own.items()]
         return [*paths, *super().get_urls()]
 
@@ -152,6 +154,19 @@ class VersionAdmin(StaffAdmin):
         saved, mine = Draft.of(newest_version(version.template)), forms.read(request.POST).draft
         context = {"changes": changes(saved=saved, mine=mine)}
         return TemplateResponse(request, "admin/deliveries/editor/_changes.html", context)
+
+    def has_test_permission(self, request: HttpRequest) -> bool:
+        """Who may hand in deliveries may send tests."""
+        return self.has_view_permission(request) and request.user.has_perm("deliveries.add_delivery")
+
+    @post_only("test")
+    def test(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Send what stands in the editor, or is saved, to one address or contact. Answers what became of it. 429 when it is too often."""
+        version = self._get(request, pk)
+        posted = forms.read(request.POST) if self.has_change_permission(request, version) else None
+        if not is_within(f"tests:{staff(request).pk}", most=TESTS_A_MINUTE, seconds=60):
+            return JsonResponse({"told": f"More than {TESTS_A_MINUTE} tests a minute. Wait a little."}, status=429)
+        return JsonResponse(send_test(request, version, posted))
 
     def _save(self, request: HttpRequest, version: TemplateVersion, posted: forms.Posted) -> Saved:
         draft, problems = posted.draft, posted.problems
@@ -239,6 +254,8 @@ class VersionAdmin(StaffAdmin):
             "may_see_contacts": may_see_contacts,
             "people": people if may_see_contacts else [],
             "page_url": version_url(version),
+            "may_test": self.has_test_permission(request),
+            "my_address": getattr(request.user, "email", ""),
             **{
                 f"{name}_url": reverse(f"admin:{_url_name(name)}", args=[version.pk]) for name in ("preview", "changes")
             },

@@ -451,6 +451,48 @@ async function showChanges() {
   }
 }
 
+// The test: what stands here, with the preview's values, sent for good to one address.
+
+const TEST_HINTS = {
+  email: "Any address.", sms: "Any number in the international form, like +4915112345678.",
+  push: "A contact, by name, address or user id: goes to all their devices.",
+  ws: "A contact, by name, address or user id: goes to their inbox.", webhook: "A contact, by name, address or user id: goes to their endpoint.",
+};
+
+function prepareTest() {
+  const test = byId("ed-test-form");
+  if (!test) return;
+  const { channel, to } = test.elements;
+  const mine = to.value;
+  const hint = () => { byId("ed-test-hint").textContent = TEST_HINTS[channel.value]; };
+  channel.addEventListener("change", () => { hint(); if (channel.value === "sms" && to.value === mine) to.value = ""; });
+  hint();
+  test.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    const told = byId("ed-test-told");
+    const button = test.querySelector("[type=submit]");
+    const body = question();
+    body.set("channel", channel.value);
+    body.set("to", to.value);
+    told.hidden = false;
+    told.textContent = "Sending…";
+    button.disabled = true;
+    try {
+      const reply = await send(form.dataset.testUrl, body);
+      if (!reply.ok && reply.status !== 429) throw new Error(`the server answered ${reply.status}`);
+      const answer = await reply.json();
+      told.dataset.tone = answer.is_sent ? "ok" : "bad";
+      told.textContent = `${answer.told} `;
+      if (answer.url) told.append(make("a", { className: "ns-link", href: answer.url, target: "_blank", textContent: "Open its timeline" }));
+    } catch (error) {
+      told.dataset.tone = "bad";
+      told.textContent = `Not known to be sent: ${error.message}. Look under Deliveries before you send it again.`;
+    }
+    button.disabled = false;
+  });
+}
+
 // Beginning.
 
 function prepare(root) {
@@ -546,6 +588,7 @@ if (form) {
   prepare(document);
   listen();
   listenToPreview();
+  prepareTest();
   drawTabs(panelOf(form.elements.default_locale.value.trim()) ?? panels()[0]);
   clean = byId("ed-conflict").hidden && byId("ed-problems").hidden ? written() : "";
   schedule(0);
