@@ -23,10 +23,11 @@ test: $(READY) ## Run the tests on real servers; ARGS="-k words" chooses some
 faults: $(READY) ## Run the fault tests at full size (long)
 	FAULTS=full $(BIN)/pytest tests/acceptance --timeout 3600 $(ARGS)
 
-bench: $(READY) ## Measure jobs a second from Kafka to SENT, claims, and mails a second
+bench: $(READY) ## Measure jobs a second from Kafka to SENT, claims, mails and renderings a second
 	$(BIN)/python -m benchmarks.pipeline $(ARGS)
 	$(BIN)/python -m benchmarks.claims $(ARGS)
 	$(BIN)/python -m benchmarks.email $(ARGS)
+	$(BIN)/python -m benchmarks.rendering $(ARGS)
 
 lint: $(READY) ## Check the style of the code, the Dockerfile and compose.yaml
 	$(BIN)/ruff check .

@@ -119,7 +119,10 @@ def record_of(row: DeadLetter) -> bytes:
     """Return the DLQ record: keys exactly as in contracts, section 1, then `reason` and `source`."""
     common = {"error_message": row.error_message, "failed_at": timestamp(row.failed_at), "reason": row.reason}
     if row.delivery is not None:
-        return json_bytes({"job": job_of(row.delivery), **common, "source": _source_of(row.delivery.entrance)})
+        blanked = {"data_removed_at": timestamp(row.delivery.blanked_at)} if row.delivery.blanked_at else {}
+        return json_bytes(
+            {"job": job_of(row.delivery), **common, "source": _source_of(row.delivery.entrance), **blanked}
+        )
     raw = bytes(row.raw or b"")
     source = {"topic": row.topic, "partition": row.partition, "offset": row.offset} if row.topic else None
     try:

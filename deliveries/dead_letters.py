@@ -27,7 +27,9 @@ IN_TENANTS = "(%(tenants)s::bigint[] IS NULL OR letter.tenant_id = ANY (%(tenant
 IN_GROUP = f"""letter.kind = %(kind)s AND letter.reason = %(reason)s AND letter.channel = %(channel)s
     AND letter.template_code = %(template_code)s AND {IN_TENANTS}"""
 OPEN_IN_GROUP = f"letter.state = 'open' AND {IN_GROUP}"
-TOO_LATE = "(delivery.expires_at IS NOT NULL AND delivery.expires_at <= statement_timestamp())"
+# Also what lost its words, as its template asks: it could not be sent at any time.
+TOO_LATE = """(delivery.blanked_at IS NOT NULL
+    OR delivery.expires_at IS NOT NULL AND delivery.expires_at <= statement_timestamp())"""
 
 GROUPS = f"""
 SELECT letter.kind, letter.reason, letter.channel, letter.template_code, count(*), min(letter.failed_at), max(letter.failed_at),

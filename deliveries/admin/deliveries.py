@@ -223,7 +223,7 @@ def _why_not_again(row: Delivery) -> str:
     _reason, refusal = refusal_of(row.tenant_id, row.channel)
     if not row.is_terminal:
         return "it is not finished"
-    return refusal or "its time is over"
+    return "its data was removed when it was over" if row.blanked_at else refusal or "its time is over"
 
 
 def _url(pk: int) -> str:

@@ -29,6 +29,10 @@ from deliveries.templating import frame_of, version_sources
 from deliveries.test_sends import EVENT_TYPE
 from deliveries.timeline import Kind, timeline
 
+REMOVED: Final = (
+    "Its data and words were removed when it was over, as the template asks. It cannot be shown or sent again: let the "
+    "person ask for a new one."
+)
 TONES: Final = {
     Kind.ATTEMPT_FAILED: "warn",
     Kind.SENT: "ok",
@@ -51,6 +55,7 @@ class Preview:
     content: Content = field(default_factory=Content)
     problem: str = ""
     frame: str = ""
+    is_removed: bool = False
 
 
 def context(row: Delivery) -> dict[str, Any]:
@@ -83,6 +88,8 @@ def context(row: Delivery) -> dict[str, Any]:
 
 def preview(row: Delivery, contact: Contact | None) -> Preview:
     """Return the message: as sent where it was stored, else rendered again. At most two queries."""
+    if row.blanked_at:
+        return Preview("Not kept", problem=REMOVED, is_removed=True)
     if row.rendered:
         stored = {key: str(row.rendered.get(key) or "") for key in ("subject", "text", "html", "action_url")}
         return Preview("As sent", Content(**stored))

@@ -72,7 +72,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
             "job_id", "tenant", "user_id", "channel", "priority", "status", "reason", "error_message", "outcome",
             "template_code", "locale", "category", "attempts", "address", "provider", "provider_message_id",
             "duration_ms", "is_test", "entrance", "replay_of", "created_at", "accepted_at", "send_after", "expires_at",
-            "next_attempt_at", "finished_at", "read_at", "acknowledged_at", "recalled_at",
+            "next_attempt_at", "finished_at", "blanked_at", "read_at", "acknowledged_at", "recalled_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -97,8 +97,8 @@ class DeliveryDetailSerializer(DeliverySerializer):
 
     template_version = serializers.IntegerField(source="template_version.number", default=None, allow_null=True)
     content = serializers.DictField(allow_null=True, help_text="Title and body that came in place of a template.")
-    rendered = serializers.DictField(allow_null=True, help_text="What the inbox shows; of other channels null.")
-    data = serializers.DictField()  # type: ignore[assignment]  # DRF takes fields off the class, `data` stays its own
+    rendered = serializers.SerializerMethodField()
+    data = serializers.DictField(help_text="Empty once `blanked_at` is set: removed, as the template asks.")  # type: ignore[assignment]  # DRF takes fields off the class, `data` stays its own
     meta = serializers.DictField(help_text="event_type, event_id, campaign_id.")
     timeline = serializers.SerializerMethodField()
 
@@ -113,6 +113,11 @@ class DeliveryDetailSerializer(DeliverySerializer):
             "timeline",
         ]
         read_only_fields = fields
+
+    @shown_as(serializers.DictField(allow_null=True, help_text="What the inbox shows; of other channels null."))
+    def get_rendered(self, row: Delivery) -> dict[str, Any] | None:
+        """Return what the inbox shows, unless the template keeps it between the person and their inbox."""
+        return None if row.blanked_at else row.rendered
 
     @shown_as(TimelineEventSerializer(many=True))
     def get_timeline(self, row: Delivery) -> list[dict[str, Any]]:
@@ -269,6 +274,9 @@ def _refuse_replay(row: Delivery) -> None:
     """Raise ApiError 409 when the delivery is not over, or somebody is sending it again already."""
     if not row.is_terminal:
         raise ApiError(409, "not_finished", "Only what is over can be sent again.", status=row.status)
+    if row.blanked_at:
+        detail = "Its data was removed when it was over, as its template asks; hand in a new job."
+        raise ApiError(409, "data_removed", detail, status=row.status)
     reason, message = refusal_of(row.tenant_id, row.channel)
     if reason:
         raise ApiError(409, reason, message, status=row.status)

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from deliveries.channels import Status
+from deliveries.lifecycle.blank import hides
 from deliveries.lifecycle.lanes import HOLD_OF_CHANNEL
 
 STAGING = """
@@ -52,17 +53,20 @@ ON CONFLICT (tenant_id, channel, priority, source) DO NOTHING
 
 # Ordered by the unique key, so that two transactions that share jobs wait for each other and never deadlock. `accepted_at` is the
 # transaction's time, as the hour of its receipt is: else the two could lie on both sides of a full hour.
-INSERT = """
+INSERT = f"""
 INSERT INTO notification_delivery (
     id, tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content, data, meta, body_hash,
-    is_test, entrance, created_at, accepted_at, send_after, expires_at, status, next_attempt_at, finished_at, reason, error_message)
-SELECT s.id, s.tenant_id, s.job_id, s.user_id, s.channel, s.priority, l.id, s.template_code, s.locale, s.category, s.content, s.data,
-    s.meta, s.body_hash, s.is_test, s.entrance, s.created_at, transaction_timestamp(), s.send_after, s.expires_at, v.status,
+    is_test, entrance, created_at, accepted_at, send_after, expires_at, status, next_attempt_at, finished_at, reason, error_message,
+    blanked_at)
+SELECT s.id, s.tenant_id, s.job_id, s.user_id, s.channel, s.priority, l.id, s.template_code, s.locale, s.category, s.content,
+    CASE WHEN v.is_blank THEN '{{}}' ELSE s.data END, s.meta, s.body_hash, s.is_test, s.entrance, s.created_at,
+    transaction_timestamp(), s.send_after, s.expires_at, v.status,
     CASE WHEN v.status = 'PENDING' THEN greatest(s.send_after, statement_timestamp()) END,
     CASE WHEN v.status <> 'PENDING' THEN statement_timestamp() END,
     CASE v.status WHEN 'SUPPRESSED' THEN 'opted_out' WHEN 'EXPIRED' THEN 'expired' ELSE s.reason END,
     CASE v.status WHEN 'SUPPRESSED' THEN 'The person opted out of this channel'
-        WHEN 'EXPIRED' THEN 'expires_at had passed when the job arrived' ELSE s.error_message END
+        WHEN 'EXPIRED' THEN 'expires_at had passed when the job arrived' ELSE s.error_message END,
+    CASE WHEN v.is_blank THEN statement_timestamp() END
 FROM (SELECT DISTINCT ON (tenant_id, job_id) * FROM staged_delivery ORDER BY tenant_id, job_id, id) s
 LEFT JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (s.tenant_id, s.channel, s.priority, '')
 LEFT JOIN deliveries_contact c ON (c.tenant_id, c.user_id) = (s.tenant_id, s.user_id)
@@ -70,7 +74,8 @@ CROSS JOIN LATERAL (SELECT CASE
     WHEN s.reason <> '' THEN 'FAILED'
     WHEN s.expires_at <= statement_timestamp() THEN 'EXPIRED'
     WHEN s.channel = ANY (c.opted_out) THEN 'SUPPRESSED'
-    ELSE 'PENDING' END AS status) v
+    ELSE 'PENDING' END AS status) w
+CROSS JOIN LATERAL (SELECT w.status, w.status <> 'PENDING' AND {hides("s")} AS is_blank) v
 ORDER BY s.tenant_id, s.job_id
 ON CONFLICT (tenant_id, job_id) DO NOTHING
 RETURNING id, status, reason

@@ -11,10 +11,11 @@ import orjson
 from psycopg import AsyncConnection
 
 from deliveries.channels import Status
+from deliveries.lifecycle.blank import blanked
 
 # What the provider reported before its receipt was recorded (outcome.py) stays.
 # Rows are found by their ids whatever the statistics say; coalesce hides from the planner what it would like to begin with.
-FINISH = """
+FINISH = f"""
 WITH o AS (
     SELECT * FROM json_to_recordset(%(outcomes)s::json) AS o (id bigint, lease_token uuid, status text, delay_seconds float8, reason text,
         message text, is_ambiguous boolean, provider text, provider_message_id text, duration_ms int, address text,
@@ -25,9 +26,10 @@ WITH o AS (
         finished_at = CASE WHEN o.status <> 'RETRYING' THEN statement_timestamp() END,
         next_attempt_at = CASE WHEN o.status = 'RETRYING' THEN statement_timestamp() + o.delay_seconds * interval '1 second' END,
         reason = o.reason, error_message = o.message, provider = o.provider, provider_message_id = o.provider_message_id,
+        {blanked(when="o.status <> 'RETRYING'")},
         duration_ms = o.duration_ms, address = o.address, template_version_id = o.template_version_id, rendered = o.rendered,
         details = CASE WHEN d.outcome = '' THEN o.details
-            ELSE coalesce(o.details, '{}') || jsonb_build_object('reports', coalesce(d.details -> 'reports', '[]')) END
+            ELSE coalesce(o.details, '{{}}') || jsonb_build_object('reports', coalesce(d.details -> 'reports', '[]')) END
     FROM o WHERE d.id = o.id AND coalesce(d.lease_token = o.lease_token AND d.status = 'SENDING', false)
     RETURNING d.id, d.tenant_id, d.status, d.attempts, d.started_at, d.channel, d.template_code
 ), attempt AS (

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from deliveries.lifecycle.blank import blanked
 from deliveries.lifecycle.lanes import HOLD_OF_CHANNEL
 from deliveries.lifecycle.serving import asked, is_served
 
@@ -25,7 +26,8 @@ ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute
     WHERE excluded.source <> '' AND excluded.pace_per_minute IS NOT NULL
 """
 
-# An expiry that has passed would settle the new row at once, so the caller leaves those out ("too late").
+# An expiry that has passed would settle the new row at once, so the caller leaves those out ("too late"). Of a blanked row nobody
+# has the words any more.
 REPLAY = f"""
 INSERT INTO notification_delivery (tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content,
     data, meta, body_hash, is_test, entrance, replay_of_id, created_at, accepted_at, expires_at, status, next_attempt_at)
@@ -35,14 +37,14 @@ SELECT d.tenant_id, gen_random_uuid(), d.user_id, d.channel, d.priority, l.id, d
 FROM notification_delivery d
 JOIN deliveries_lane l ON (l.tenant_id, l.channel, l.priority, l.source) = (d.tenant_id, d.channel, d.priority, %(source)s)
 WHERE d.id = ANY (%(ids)s) AND d.status IN ('SENT', 'FAILED', 'EXPIRED', 'SUPPRESSED', 'CANCELLED')
-    AND {is_served("d")} AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
+    AND d.blanked_at IS NULL AND {is_served("d")} AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
 ORDER BY d.id
 RETURNING replay_of_id, job_id
 """
 
-CANCEL = """
+CANCEL = f"""
 UPDATE notification_delivery d SET status = 'CANCELLED', reason = 'cancelled', error_message = 'Cancelled by ' || %(by)s,
-    finished_at = statement_timestamp(), next_attempt_at = NULL
+    finished_at = statement_timestamp(), next_attempt_at = NULL, {blanked()}
 FROM (SELECT id FROM notification_delivery WHERE id = ANY (%(ids)s) AND tenant_id = %(tenant)s AND lease_expires_at IS NULL
         AND status IN ('PENDING', 'RETRYING') ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) waiting
 WHERE d.id = waiting.id
@@ -60,9 +62,9 @@ def replay(
     """Make a new delivery of each finished one and return the new job ids by old delivery id. One transaction.
 
     The old row keeps its status; the new one has its own job_id (so its own Message-ID) and `replay_of`. Left out are rows that are
-    still open, whose expiry has passed, or whose channel has no sender now: they would wait for ever. `source` names the lane,
-    `pace_per_minute` sets its speed (only with a source of its own; None leaves the speed that it has). `is_test`: the new rows go all
-    the way but for the provider, as replays of tests do anyway.
+    still open, whose data was removed, whose expiry has passed, or whose channel has no sender now: they would wait for ever.
+    `source` names the lane, `pace_per_minute` sets its speed (only with a source of its own; None leaves the speed that it has).
+    `is_test`: the new rows go all the way but for the provider, as replays of tests do anyway.
 
     Not idempotent: the caller makes sure, by a conditional update in the same transaction, that one click is one replay.
     """

@@ -11,24 +11,25 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.db import connection, transaction
 
+from deliveries.lifecycle.blank import blanked
 from deliveries.lifecycle.serving import asked, is_served
 from deliveries.policies import policy_for
 from deliveries.retry import next_delay_seconds
 
 CHUNK = 1000
 
-EXPIRE = """
+EXPIRE = f"""
 UPDATE notification_delivery d SET status = 'EXPIRED', reason = 'expired', error_message = 'expires_at passed before it could be sent',
-    finished_at = statement_timestamp(), next_attempt_at = NULL
+    finished_at = statement_timestamp(), next_attempt_at = NULL, {blanked()}
 FROM (SELECT id FROM notification_delivery
       WHERE next_attempt_at IS NOT NULL AND expires_at IS NOT NULL AND expires_at <= statement_timestamp() AND lease_expires_at IS NULL
       ORDER BY expires_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) late
 WHERE d.id = late.id AND d.status IN ('PENDING', 'RETRYING')
 """
 
-CANCEL_LANES = """
+CANCEL_LANES = f"""
 UPDATE notification_delivery d SET status = 'CANCELLED', reason = 'cancelled', error_message = 'Cancelled by staff',
-    finished_at = statement_timestamp(), next_attempt_at = NULL
+    finished_at = statement_timestamp(), next_attempt_at = NULL, {blanked()}
 FROM (SELECT w.id FROM deliveries_lane l CROSS JOIN LATERAL (
           SELECT id FROM notification_delivery
           WHERE channel = l.channel AND lane_id = l.id AND lease_expires_at IS NULL AND next_attempt_at IS NOT NULL
@@ -50,14 +51,14 @@ WHERE id = ANY (%s)
 """
 
 # Its process died while a provider may have seen it. The attempt is recorded as unknown, whatever happens next.
-SETTLE_UNKNOWN = """
+SETTLE_UNKNOWN = f"""
 WITH o AS (SELECT * FROM unnest(%(ids)s::bigint[], %(statuses)s::text[], %(delays)s::float8[]) AS o (id, status, delay)),
 done AS (
     UPDATE notification_delivery d SET status = o.status, lease_token = NULL, lease_expires_at = NULL, claims = 0,
         attempts = greatest(d.attempts, 1), lost_leases = d.lost_leases + 1,
         finished_at = CASE WHEN o.status = 'FAILED' THEN statement_timestamp() END,
         next_attempt_at = CASE WHEN o.status = 'RETRYING' THEN statement_timestamp() + o.delay * interval '1 second' END,
-        reason = 'outcome_unknown', error_message = %(message)s
+        reason = 'outcome_unknown', error_message = %(message)s, {blanked(when="o.status = 'FAILED'")}
     FROM o WHERE d.id = o.id
     RETURNING d.id, d.tenant_id, d.status, d.attempts, coalesce(d.started_at, statement_timestamp()) AS started_at, d.channel,
         d.template_code
@@ -82,7 +83,8 @@ WITH waiting AS (
     WHERE NOT {is_served("l")} AND l.paused_at IS NULL AND l.cancelled_at IS NULL LIMIT %(chunk)s
 ), done AS (
     UPDATE notification_delivery d SET status = 'FAILED', reason = 'channel_unavailable', finished_at = statement_timestamp(),
-        next_attempt_at = NULL, error_message = 'The channel ' || d.channel || ' has no provider any more; enable one for the tenant'
+        next_attempt_at = NULL, {blanked()},
+        error_message = 'The channel ' || d.channel || ' has no provider any more; enable one for the tenant'
     FROM waiting WHERE d.id = waiting.id AND d.status IN ('PENDING', 'RETRYING')
     RETURNING d.id, d.tenant_id, d.reason, d.error_message, d.channel, d.template_code, d.finished_at
 )

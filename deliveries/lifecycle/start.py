@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from psycopg import AsyncConnection
 
+from deliveries.lifecycle.blank import blanked
 from deliveries.lifecycle.claim import ClaimedRow
 
 # Rows are found by their ids and by nothing else, whatever the statistics say: on a table that was empty when it was analyzed the
@@ -59,6 +60,7 @@ UPDATE notification_delivery d SET
         WHEN 'not_on_send_only_list' THEN 'SEND_ONLY_TO does not list this person''s address'
         ELSE d.error_message END,
     finished_at = CASE WHEN b.refusal <> 'held' THEN statement_timestamp() END,
+    {blanked(when="b.refusal <> 'held'")},
     next_attempt_at = CASE WHEN b.refusal = 'held' THEN d.next_attempt_at END,
     lease_token = NULL, lease_expires_at = NULL, claims = greatest(0, d.claims - 1)
 FROM batch b

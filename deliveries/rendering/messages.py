@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from deliveries.rendering.compiling import RENDERED, Compiled, compile_source
@@ -36,11 +36,14 @@ def render(source: ContentSource, context: Mapping[str, Any]) -> Content:
         context = _with_fallbacks(source, context)
     if plan is not None:
         try:
-            return _content(plan.fill(context, lambda blocks, html: engine.render(blocks, _values(context), html=html)))
+            made = plan.fill(context)
         except (Unusual, RenderError):
             pass  # the engine says what is wrong, and where, or finds that nothing is
+        else:
+            # A character takes four bytes at most, so a short message needs no encoding to be measured.
+            return _content(made, is_checked=4 * sum(map(len, made)) <= MAX_RENDERED_BYTES)
     values = _values(context)
-    return _content({part: engine.render(compiled.parts[part], values, html=part == "html") for part in RENDERED})
+    return _content([engine.render(compiled.parts[part], values, html=part == "html") for part in RENDERED])
 
 
 def render_inline(title: str, body: str) -> Content:
@@ -68,18 +71,15 @@ def _values(context: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "data": copied}
 
 
-def _content(made: Mapping[str, str]) -> Content:
-    return _checked(
-        Content(
-            made["subject"],
-            made["text"],
-            made["html"],
-            made["action_url"].strip(),
-            made["preheader"],
-            made["from_address"].strip(" \t"),
-            made["reply_to"].strip(" \t"),
-        )
+def _content(made: Sequence[str], *, is_checked: bool = False) -> Content:
+    subject, text, html, action_url, preheader, from_address, reply_to = made
+    content = Content(
+        subject, text, html, action_url.strip(), preheader, from_address.strip(" \t"), reply_to.strip(" \t")
     )
+    if is_checked:
+        _check_addresses(content)
+        return content
+    return _checked(content)
 
 
 def _checked(content: Content) -> Content:
@@ -87,22 +87,27 @@ def _checked(content: Content) -> Content:
     for part, words in parts.items():
         if problem := unstorable(words):
             raise RenderError("render_error", f"The {part} {problem[1]}", part=part)
-    for part, name in HEADERS.items():
-        if not parts[part].isprintable() and BREAKS.search(parts[part]):
-            raise RenderError(
-                "header_injection",
-                f"The {name} holds a line break, which could forge headers. Remove it from the template or the data.",
-                part=part,
-            )
-    if content.action_url and not content.action_url.startswith(("https://", "http://", "/")):
-        raise RenderError(
-            "render_error", "The link (action_url) must start with https://, http:// or /.", part="action_url"
-        )
-    # A character takes four bytes at most, so a short message needs no encoding to be measured.
+    _check_addresses(content)
     is_long = 4 * sum(map(len, parts.values())) > MAX_RENDERED_BYTES
     if is_long and sum(len(words.encode()) for words in parts.values()) > MAX_RENDERED_BYTES:
         raise RenderError("too_large", TOO_LARGE)
     return content
+
+
+def _check_addresses(content: Content) -> None:
+    """Refuse what could forge a mail's head, and a link that could run code."""
+    if not (content.subject.isprintable() and content.from_address.isprintable() and content.reply_to.isprintable()):
+        for part, name in HEADERS.items():
+            if BREAKS.search(getattr(content, part)):
+                raise RenderError(
+                    "header_injection",
+                    f"The {name} holds a line break, which could forge headers. Remove it from the template or the data.",
+                    part=part,
+                )
+    if content.action_url and not content.action_url.startswith(("https://", "http://", "/")):
+        raise RenderError(
+            "render_error", "The link (action_url) must start with https://, http:// or /.", part="action_url"
+        )
 
 
 class _Cache:
@@ -118,7 +123,7 @@ class _Cache:
         kept = self._kept.get(id(source))
         if kept is None:
             compiled = compile_source(source)
-            plan = plan_of({part: (compiled.parts[part].source, part == "html") for part in RENDERED})
+            plan = plan_of([(compiled.parts[part].source, part == "html") for part in RENDERED])
             kept = source, compiled, plan
             with self._lock:
                 self._kept[id(source)] = kept

@@ -8,21 +8,20 @@ them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final
 
+from deliveries.rendering.engine import engine, plain
 from deliveries.rendering.filters import is_safe_link
-from deliveries.rendering.language import CONSTANTS, KEYWORDS, SURROGATE, Tag, tags
+from deliveries.rendering.language import CONSTANTS, KEYWORDS, SURROGATE, Tag, tags, unstorable
 from deliveries.rendering.marks import Restored
 
 MAX_VALUE_CHARACTERS: Final = 4096
 MAX_PRINTS: Final = 1000
-#: As the engine escapes.
-ESCAPES: Final = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;", "'": "&#x27;", "/": "&#x2f;"})
-needs_escape: Final = re.compile("[<>&\"'/]").search
+#: As the engine escapes; & first.
+ESCAPES: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"), ("/", "&#x2f;"))
 
 
 class Unusual(Exception):
@@ -39,58 +38,88 @@ class Print:
 
 @dataclass(slots=True)
 class Plan:
-    """How the parts of one locale's words are put together. Values are numbered: first as they are, then escaped, then
-    what the engine made of the blocks."""
+    """How the parts of one locale's words are put together. Their pieces stand in one row: what is printed as it is, the same
+    escaped, what the engine made of the blocks, and the words between."""
 
     prints: list[Print] = field(default_factory=list)
-    links: set[int] = field(default_factory=set)
+    short: list[tuple[str, str | None]] | None = None
+    links: list[int] = field(default_factory=list)
     blocks: dict[bool, list[str]] = field(default_factory=lambda: {False: [], True: []})
     joined_blocks: list[tuple[bool, int, Restored]] = field(default_factory=list)
-    makers: dict[str, Callable[[list[str]], str]] = field(default_factory=dict)
+    block_names: list[str] = field(default_factory=list)
+    literals: list[str] = field(default_factory=list)
+    picks: list[Callable[[list[str]], Sequence[str]]] = field(default_factory=list)
 
-    def fill(self, context: Mapping[str, Any], render_blocks: Callable[[Restored, bool], str]) -> dict[str, str]:
-        """Return each part's words. Raises: Unusual."""
-        values = [_found(each, context) for each in self.prints]
-        joined = "\0".join(values)
+    def fill(self, context: Mapping[str, Any]) -> list[str]:
+        """Return the parts, in the order of `plan_of`. Nothing that is put in holds a character that cannot be stored.
+
+        Raises: Unusual, RenderError.
+        """
+        try:
+            # `short` is None where a path is longer; that is a TypeError too.
+            values = [context[first] if second is None else context[first][second] for first, second in self.short]  # type: ignore[union-attr]
+            joined = "\0".join(values)
+        except (KeyError, TypeError):
+            values = [_found(each, context) for each in self.prints]
+            joined = "\0".join(values)
+        if len(joined) > MAX_VALUE_CHARACTERS and max(map(len, values)) > MAX_VALUE_CHARACTERS:
+            raise Unusual
         if values and joined.count("\0") != len(values) - 1:
             raise Unusual
         if not joined.isascii() and SURROGATE.search(joined):
             raise Unusual
-        if not all(map(is_safe_link, [values[index] for index in self.links])):
-            raise Unusual
-        values += joined.translate(ESCAPES).split("\0") if needs_escape(joined) else values
-        for is_html, count, blocks in self.joined_blocks:
-            made = render_blocks(blocks, is_html).split("\0")
-            if len(made) != count:
+        for index in self.links:
+            if not is_safe_link(values[index]):
                 raise Unusual
-            values += made
-        return {part: make(values) for part, make in self.makers.items()}
+        escaped = joined
+        for sign, instead in ESCAPES:
+            escaped = escaped.replace(sign, instead)
+        row = values + escaped.split("\0") if values else []
+        named = {name: plain(context[name]) for name in self.block_names if name in context}
+        for is_html, count, blocks in self.joined_blocks:
+            made = engine.render(blocks, named, html=is_html)
+            pieces = made.split("\0")
+            if len(pieces) != count or unstorable(made.replace("\0", "")):
+                raise Unusual
+            row += pieces
+        row += self.literals
+        return ["".join(pick(row)) for pick in self.picks]
 
 
-def plan_of(parts: Mapping[str, tuple[str, bool]]) -> Plan | None:
+def plan_of(parts: Sequence[tuple[str, bool]]) -> Plan | None:
     """Return how templates (each with whether it is HTML) are put together. None: they are too unusual."""
     plan = Plan()
-    pieces = {part: _pieces(source, is_html, plan) for part, (source, is_html) in parts.items()}
-    if sum(map(len, pieces.values())) > 2 * MAX_PRINTS:
+    pieces = [_pieces(source, is_html, plan) for source, is_html in parts]
+    words = [piece for found in pieces for piece in found if isinstance(piece, str)]
+    if sum(map(len, pieces)) > 2 * MAX_PRINTS or unstorable("".join(words)):
         return None
     plan.joined_blocks = [(html, len(all_), Restored("\0".join(all_))) for html, all_ in plan.blocks.items() if all_]
+    if all(len(each.path) < 3 for each in plan.prints):
+        plan.short = [(each.path[0], each.path[1] if len(each.path) > 1 else None) for each in plan.prints]
+    used = (tag.words for _, _, blocks in plan.joined_blocks for tag in tags(blocks.source))
+    plan.block_names = sorted({word.text for words_ in used for word in words_ if word.kind == "name"})
     count, texts = len(plan.prints), len(plan.blocks[False])
     offsets = {"raw": 0, "escaped": count, "text block": 2 * count, "html block": 2 * count + texts}
-    for part, found in pieces.items():
-        shape = "".join("%s" if isinstance(piece, tuple) else piece.replace("%", "%%") for piece in found)
-        plan.makers[part] = _maker(shape, [offsets[piece[0]] + piece[1] for piece in found if isinstance(piece, tuple)])
+    first_literal = offsets["html block"] + len(plan.blocks[True])
+    for found in pieces:
+        numbers = []
+        for piece in found:
+            if isinstance(piece, tuple):
+                numbers.append(offsets[piece[0]] + piece[1])
+            elif piece:
+                numbers.append(first_literal + len(plan.literals))
+                plan.literals.append(piece)
+        plan.picks.append(_picker(numbers))
     return plan
 
 
-def _maker(shape: str, numbers: Sequence[int]) -> Callable[[list[str]], str]:
+def _picker(numbers: Sequence[int]) -> Callable[[list[str]], Sequence[str]]:
     if not numbers:
-        words = shape % ()
-        return lambda values: words
+        return lambda row: ()
     if len(numbers) == 1:
         number = numbers[0]
-        return lambda values: shape % values[number]
-    pick = itemgetter(*numbers)
-    return lambda values: shape % pick(values)
+        return lambda row: (row[number],)
+    return itemgetter(*numbers)
 
 
 Piece = str | tuple[str, int]
@@ -119,7 +148,8 @@ def _pieces(source: str, is_html: bool, plan: Plan) -> list[Piece]:
             if field_ not in plan.prints:
                 plan.prints.append(field_)
             number = plan.prints.index(field_)
-            plan.links |= {number} if is_link else set()
+            if is_link and number not in plan.links:
+                plan.links.append(number)
             pieces.append(("escaped" if is_html else "raw", number))
         elif tag.name != "#" or opened != tag.start:
             plan.blocks[is_html].append(source[opened:position])
@@ -160,7 +190,7 @@ def _found(wanted: Print, context: Mapping[str, Any]) -> str:
         return wanted.default
     except TypeError:
         raise Unusual from None
-    if type(value) is str and len(value) <= MAX_VALUE_CHARACTERS:
+    if type(value) is str:
         return value
     if type(value) is int and -(2**63) <= value < 2**63:
         return str(value)
