@@ -29,6 +29,7 @@ from deliveries.rendering import (
     context_of,
     in_first_locale,
     normal_locale,
+    offered_variables,
     publish_problems,
     render,
     sample_data,
@@ -148,11 +149,13 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Preview:
     """`locale`: whose words were taken. `data`: what they were given. `channels` is None when they cannot be rendered; `problems` then
-    say why, and where. `blockers`: what keeps this locale's words, though they render, from being published."""
+    say why, and where. `blockers`: what keeps this locale's words, though they render, from being published. `undeclared`: a
+    declaration for each field that the words ask for and nobody declared."""
 
     locale: str = ""
     problems: list[Problem] = field(default_factory=list)
     blockers: list[Problem] = field(default_factory=list)
+    undeclared: list[Variable] = field(default_factory=list)
     data: Mapping[str, Any] = field(default_factory=dict)
     channels: Channels | None = None
     content: Content = field(default_factory=Content)
@@ -177,13 +180,16 @@ def preview(wanted: Wanted) -> Preview:
     if problems:
         return Preview(found, problems, data=wanted.data or {})
     data = sample_data(every) if wanted.data is None else wanted.data
+    known = {each.name for each in variables or ()}
+    undeclared = [each for each in offered_variables(every) if each.name not in known]
     blockers = publish_problems({found: source}, default_locale=found)
     try:
         content = render(source, _context(wanted, data))
     except RenderError as error:
         told = Problem(error.line or 1, error.column or 1, error.message, locale=found, part=error.part)
-        return Preview(found, [told], [each for each in blockers if each != told], data)
-    return Preview(found, [], blockers, data, _channels(content, wanted, data), content)
+        elsewhere = [each for each in blockers if (each.part, each.line) != (told.part, told.line)]
+        return Preview(found, [told], elsewhere, undeclared, data)
+    return Preview(found, [], blockers, undeclared, data, _channels(content, wanted, data), content)
 
 
 def _declared_wrongly(wanted: Wanted) -> list[Problem]:

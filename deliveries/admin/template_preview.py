@@ -16,7 +16,7 @@ from deliveries.jobs import InvalidJob
 from deliveries.jobs.strict_json import decode_object
 from deliveries.models import Contact, TemplateVersion, Tenant
 from deliveries.previews import SAMPLE_ID, SAMPLE_PERSON, Wanted, frame, preview
-from deliveries.rendering import Problem, contact_of, offered_variables
+from deliveries.rendering import Problem, contact_of
 
 #: Somebody of whom nothing is known, as a job may name them.
 NOBODY: Final = Contact(user_id=SAMPLE_ID)
@@ -46,10 +46,6 @@ def shown(request: HttpRequest, version: TemplateVersion, posted: Posted | None)
         }
     answer = {name: value for name, value in asdict(made).items() if name != "content"}
     answer["problems"] = [asdict(problem) for problem in (*problems, *made.problems)]
-    if posted:
-        known = {each.name for each in posted.draft.variables or ()}
-        offered = [] if made.problems else offered_variables(posted.draft.contents)
-        answer["undeclared"] = [each.as_json() for each in offered if each.name not in known]
     if made.channels and made.channels.email.html:
         answer["frame"] = frame(made.channels.email.html, pictures=bool(request.POST.get("pictures")))
     return answer

@@ -16,7 +16,7 @@ from deliveries.api.callers import caller_of
 from deliveries.api.documentation import TENANT_PARAMETER, documented, errors
 from deliveries.api.errors import ApiError
 from deliveries.api.fields import CanonicalUUIDField, LocaleField
-from deliveries.api.templates import DraftSerializer, ProblemSerializer
+from deliveries.api.templates import DraftSerializer, ProblemSerializer, VariableSerializer
 from deliveries.models import ApiKey, Contact, Template
 from deliveries.previews import SAMPLE_PERSON, WINDOW_SECONDS, Preview, Wanted, may_preview, preview
 from deliveries.rendering import Variable, variables_of
@@ -107,6 +107,9 @@ class PreviewSerializer(serializers.Serializer[Preview]):
     locale = serializers.CharField(allow_blank=True, help_text="Whose words were taken.")
     problems = ProblemSerializer(many=True)
     blockers = ProblemSerializer(many=True, help_text="What keeps words that render from being published.")
+    undeclared = VariableSerializer(
+        many=True, help_text="What the words ask for and nobody declared, ready to declare."
+    )
     data = serializers.DictField(help_text="What it was rendered with.")  # type: ignore[assignment]
     channels = ChannelsSerializer(allow_null=True)
 

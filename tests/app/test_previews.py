@@ -11,9 +11,9 @@ from django.core.cache import cache
 from standardwebhooks import Webhook
 
 from deliveries import previews
-from deliveries.models import Delivery, TemplateContent, Tenant
+from deliveries.models import Brand, Delivery, TemplateContent, Tenant
 from deliveries.previews import SAMPLE_SECRET, Preview, Wanted, frame, preview
-from deliveries.rendering import ContentSource
+from deliveries.rendering import ContentSource, Variable
 from tests.api import Answer, Caller, staff
 from tests.factories import ApiKeyFactory, ContactFactory, TemplateFactory, TenantFactory
 
@@ -105,6 +105,36 @@ def test_words_that_cannot_be_rendered_are_a_problem_with_its_place(
     [problem] = made.problems
     assert (problem.locale, problem.part, problem.line) == ("en", *place[:2])
     assert place[2] in (None, problem.column)
+
+
+def test_what_renders_and_cannot_be_published_is_told_beside_what_would_be_declared(tenant: Tenant) -> None:
+    source = ContentSource("Hi {{ name }}", text="{{ code }}")
+    declared = (Variable("name", sample="Zoe"),)
+
+    made = preview(Wanted({"en": source}, "en", tenant, declared, data={"name": "Zoe", "code": 7}))
+
+    assert made.channels is not None
+    assert [(each.part, each.message.split()[0]) for each in made.blockers] == [("text", "code")]
+    assert [each.name for each in made.undeclared] == ["code"]
+
+
+def test_a_wrong_declaration_is_a_problem(tenant: Tenant) -> None:
+    made = preview(Wanted({"en": ContentSource("Hi", text="Hi")}, "en", tenant, (Variable("1x"),)))
+
+    assert (made.channels, made.problems[0].part) == (None, "variables")
+
+
+def test_markdown_is_shown_in_the_tenants_frame_and_as_text(tenant: Tenant) -> None:
+    Brand.objects.create(tenant=tenant, footer="Made by hand", accent_colour="#aa0000")
+    source = ContentSource("Hi", markdown="# Hello {{ name }}", body_format="markdown", preheader="Look")
+
+    made = preview(Wanted({"en": source}, "en", tenant, data={"name": "<b>Zoe"})).channels
+
+    assert made is not None
+    assert "Made by hand" in made.email.html
+    assert "Hello &lt;b&gt;Zoe" in made.email.html
+    assert made.email.preheader == "Look"
+    assert "Hello <b>Zoe" in made.sms.text
 
 
 @pytest.mark.parametrize(("asked", "found"), [("pt-BR", "pt"), ("fr", "en"), ("", "en")])

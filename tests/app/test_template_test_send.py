@@ -127,6 +127,16 @@ def test_what_cannot_be_sent_is_told(
     assert not Delivery.objects.filter(status="PENDING").exists()
 
 
+def test_a_contacts_values_do_not_go_out_in_tests_of_what_hides_them(
+    admin_client: Client, draft: TemplateVersion, tenant: Tenant
+) -> None:
+    ContactFactory(tenant=tenant, email="ana@example.org")
+    as_ana = {"as": "person", "person": "ana@example.org"}
+
+    assert "sample values" in sent(admin_client, draft, "me@example.org", hides_personal_data="on", **as_ana)["told"]
+    assert sent(admin_client, draft, "me@example.org", **as_ana)["is_sent"]
+
+
 def test_words_that_cannot_be_rendered_are_not_sent(admin_client: Client, draft: TemplateVersion) -> None:
     assert "A value is missing" in sent(admin_client, draft, "me@example.org", data="{}")["told"]
     assert not Delivery.objects.exists()
