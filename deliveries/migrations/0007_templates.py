@@ -93,6 +93,7 @@ class Migration(migrations.Migration):
                 ('updated_at', models.DateTimeField(auto_now=True)),
             ],
             options={
+                'verbose_name': 'mail frame',
                 'ordering': ['tenant'],
             },
         ),

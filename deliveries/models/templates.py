@@ -154,6 +154,7 @@ class Brand(models.Model):
 
     class Meta:
         ordering = ["tenant"]
+        verbose_name = "mail frame"
 
     def __str__(self) -> str:
-        return f"Frame of {self.tenant}"
+        return f"Mail frame of {self.tenant}"

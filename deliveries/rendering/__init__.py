@@ -15,14 +15,19 @@ and `tenant` always mean these: a key of the job's data with the same name is re
 
 from deliveries.rendering.asked import example_data
 from deliveries.rendering.book import TemplateBook
-from deliveries.rendering.compiling import framed_sample
 from deliveries.rendering.engine import MAX_RENDERED_BYTES, template_check
 from deliveries.rendering.errors import Problem, RenderError
 from deliveries.rendering.frames import Frame
 from deliveries.rendering.locales import in_first_locale, normal_locale
 from deliveries.rendering.messages import render, render_inline
 from deliveries.rendering.names import contact_of, context_of
-from deliveries.rendering.publishing import offered_variables, publish_problems, sample_data, source_problems
+from deliveries.rendering.publishing import (
+    framed_sample,
+    offered_variables,
+    publish_problems,
+    sample_data,
+    source_problems,
+)
 from deliveries.rendering.source import PARTS, BodyFormat, ContentSource
 from deliveries.rendering.variables import TYPES, Variable, VariableError, variables_check, variables_of
 

@@ -68,12 +68,6 @@ def compile_source(source: ContentSource) -> Compiled:
     return Compiled(source, parts)
 
 
-def framed_sample(frame: Frame, *, locale: str = "en") -> str:
-    """Return a frame's document around a word or two, as it is sent. Raises: RenderError for a frame that is not sound."""
-    marks = Marks([frame.html, frame.header, frame.footer, frame.legal])
-    return _document(frame, "Sample", locale, marks).replace(marks.word_for_body(), "<p>Sample</p>")
-
-
 def _markdown_body(source: ContentSource) -> tuple[Marks, Body]:
     frame = source.frame or PLAIN
     marks = Marks(

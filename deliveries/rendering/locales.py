@@ -17,6 +17,8 @@ def in_first_locale(by_locale: Mapping[str, T], locales: Iterable[str]) -> T | N
     """Return what `by_locale` (its keys are normal) has for the first of `locales`: each itself, then its language
     (pt-BR, pt). None: it has none of them."""
     for locale in locales:
+        if locale in by_locale:
+            return by_locale[locale]
         wanted = normal_locale(locale)
         for candidate in (wanted, wanted.partition("-")[0]):
             if candidate in by_locale:

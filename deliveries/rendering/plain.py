@@ -32,10 +32,10 @@ def to_text(body: Body, marks: Marks) -> str:
         if words and body.structure.issuperset(words) and not re.sub(marks.word, "", line).strip():
             pieces.append("".join(words))
             after_statement = True
-        elif line.strip() or not after_statement:
+        elif line.strip() or not (after_statement or pieces[-1:] == ["\n"]):
             pieces.append(_line(line, body, marks))
             after_statement = False
-    return re.sub(r"\n{3,}", "\n\n", "".join(pieces)).strip("\n")
+    return re.sub(r"\n{3,}", "\n\n", "".join(pieces)).strip()
 
 
 def of_html(html: str, marks: Marks) -> Body:

@@ -14,6 +14,7 @@ from deliveries.rendering.asked import asked_names, example_contact, example_dat
 from deliveries.rendering.compiling import compile_source
 from deliveries.rendering.engine import template_check
 from deliveries.rendering.errors import Problem, RenderError
+from deliveries.rendering.frames import Frame
 from deliveries.rendering.language import place
 from deliveries.rendering.locales import in_first_locale, normal_locale
 from deliveries.rendering.marks import Marks
@@ -35,6 +36,23 @@ SAMPLE_CONTACT: Final = {
     "time_zone": "UTC",
 }
 SAMPLE_TENANT: Final = {"name": "Example", "slug": "example"}
+SAMPLE_WORDS: Final = """# A heading
+
+Hello Ana,
+
+this is how your mails look, with **bold** words and [a link](https://example.com/).
+
+- One thing
+- Another
+
+**[A button](https://example.com/)**
+"""
+
+
+def framed_sample(frame: Frame, *, locale: str = "en", tenant: Mapping[str, str] = SAMPLE_TENANT) -> str:
+    """Return a frame around a few words, as it is sent. Raises: RenderError for a frame that is not sound."""
+    source = ContentSource("A sample", body_format="markdown", markdown=SAMPLE_WORDS, frame=frame, locale=locale)
+    return render(source, context_of({}, contact=SAMPLE_CONTACT, tenant=tenant)).html
 
 
 def source_problems(sources: Mapping[str, ContentSource]) -> list[Problem]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from deliveries.rendering.engine import engine, plain
 from deliveries.rendering.filters import is_safe_link
-from deliveries.rendering.language import CONSTANTS, KEYWORDS, SURROGATE, Tag, tags, unstorable
+from deliveries.rendering.language import CONSTANTS, KEYWORDS, Tag, tags, unstorable
 from deliveries.rendering.marks import Restored
 
 MAX_VALUE_CHARACTERS: Final = 4096
@@ -48,7 +48,7 @@ class Plan:
     joined_blocks: list[tuple[bool, int, Restored]] = field(default_factory=list)
     block_names: list[str] = field(default_factory=list)
     literals: list[str] = field(default_factory=list)
-    picks: list[Callable[[list[str]], Sequence[str]]] = field(default_factory=list)
+    picks: list[str | Callable[[list[str]], Sequence[str]]] = field(default_factory=list)
 
     def fill(self, context: Mapping[str, Any]) -> list[str]:
         """Return the parts, in the order of `plan_of`. Nothing that is put in holds a character that cannot be stored.
@@ -66,8 +66,8 @@ class Plan:
             raise Unusual
         if values and joined.count("\0") != len(values) - 1:
             raise Unusual
-        if not joined.isascii() and SURROGATE.search(joined):
-            raise Unusual
+        if not joined.isascii():
+            _encodable(joined)
         for index in self.links:
             if not is_safe_link(values[index]):
                 raise Unusual
@@ -83,7 +83,7 @@ class Plan:
                 raise Unusual
             row += pieces
         row += self.literals
-        return ["".join(pick(row)) for pick in self.picks]
+        return [pick if type(pick) is str else "".join(pick(row)) for pick in self.picks]  # type: ignore[operator]
 
 
 def plan_of(parts: Sequence[tuple[str, bool]]) -> Plan | None:
@@ -109,13 +109,12 @@ def plan_of(parts: Sequence[tuple[str, bool]]) -> Plan | None:
             elif piece:
                 numbers.append(first_literal + len(plan.literals))
                 plan.literals.append(piece)
-        plan.picks.append(_picker(numbers))
+        is_constant = not any(isinstance(piece, tuple) for piece in found)
+        plan.picks.append("".join(map(str, found)) if is_constant else _picker(numbers))
     return plan
 
 
 def _picker(numbers: Sequence[int]) -> Callable[[list[str]], Sequence[str]]:
-    if not numbers:
-        return lambda row: ()
     if len(numbers) == 1:
         number = numbers[0]
         return lambda row: (row[number],)
@@ -177,6 +176,14 @@ def _print_of(tag: Tag) -> tuple[Print, bool] | None:
     if not is_path or tokens[0].text in CONSTANTS | KEYWORDS | {"loop"}:
         return None
     return Print(tuple(token.text for token in tokens[::2]), default), is_link
+
+
+def _encodable(words: str) -> None:
+    """Raises: Unusual for half a character; several times as fast as looking for one."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        raise Unusual from None
 
 
 def _found(wanted: Print, context: Mapping[str, Any]) -> str:

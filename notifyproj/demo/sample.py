@@ -17,10 +17,10 @@ from django.contrib.auth.models import Permission
 from deliveries.api.keys import api_key_check, api_key_create
 from deliveries.channels import Channel
 from deliveries.contacts.store import contacts_store
-from deliveries.models import ApiKey, Contact, Delivery, Provider, Template, Tenant
-from deliveries.templating import template_publish, template_save_draft
+from deliveries.models import ApiKey, Brand, Contact, Delivery, Provider, Template, Tenant
+from deliveries.templating import brand_save, template_publish, template_save_draft
 from notifyproj.demo import terminal
-from notifyproj.demo.sample_words import SAMPLES
+from notifyproj.demo.sample_words import FRAME, SAMPLES, SHOP
 
 TENANT_NAME: Final = "Juniper"
 KEY_NAME: Final = "Demo"
@@ -128,13 +128,24 @@ def _person(number: int, name: str, locale: str, time_zone: str) -> dict[str, An
     }
 
 
+def frame_ensure(tenant: Tenant) -> None:
+    """Give the sample shop its mail frame, unless somebody has made one."""
+    if not Brand.objects.filter(tenant=tenant).exists():
+        brand_save(brand=Brand(tenant=tenant, **FRAME))
+
+
 def templates_ensure(tenant: Tenant) -> None:
     """Store and publish the sample templates that are not there. Raises: TemplateRefused for words that are not sound."""
+    frame_ensure(tenant)
     there = set(Template.objects.filter(tenant=tenant).values_list("code", flat=True))
     for code, sample in SAMPLES.items():
         if code not in there:
-            template = Template.objects.create(tenant=tenant, code=code, name=sample.name)
-            draft = template_save_draft(template=template, contents=sample.words, default_locale="en")
+            template = Template.objects.create(
+                tenant=tenant, code=code, name=sample.name, hides_personal_data=sample.hides_personal_data
+            )
+            draft = template_save_draft(
+                template=template, contents=sample.words, default_locale="en", variables=sample.variables
+            )
             template_publish(version=draft)
 
 
@@ -178,6 +189,8 @@ def first_jobs() -> Iterator[dict[str, Any]]:
             event_type="sign_in",
             priority="high",
         )
+    for number in (1, 4, 9):
+        yield job(user_id_of(number), "email", template_code="weekly_digest", data=a_week(), event_type="weekly_digest")
     yield job(ANA, "ws", template_code="order_shipped", data=an_order(), event_type="order_shipped")
     yield job(ANA, "ws", template_code="watering_reminder", data={"plants": list(PLANTS[:3])}, event_type="reminder")
 
@@ -190,6 +203,17 @@ def an_order() -> dict[str, Any]:
         "carrier": random.choice(CARRIERS),
         "arrives": f"{arrives:%d %B}",
         "items": [{"name": name, "count": random.choice((1, 1, 2))} for name in random.sample(PLANTS, 2)],
+    }
+
+
+def a_week() -> dict[str, Any]:
+    """Return the data of somebody's week."""
+    days = ("Tuesday", "Thursday", "Saturday")
+    names = random.sample(PLANTS, 3)
+    return {
+        "plants": [{"name": name, "next": day} for name, day in zip(names, days, strict=True)],
+        "watered": random.choice((3, 5, 8)),
+        "tips": [{"title": "Repot before the summer", "link": f"{SHOP}/tips/repotting"}],
     }
 
 

@@ -5,247 +5,309 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from deliveries.rendering import ContentSource
+from deliveries.rendering import ContentSource, Variable
 
 SHOP: Final = "https://juniper.example"
 
-FRAME: Final = """\
-<!doctype html>
-<html lang="{locale}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Juniper</title>
-</head>
-<body style="margin:0;background:#f1f3f0;color:#1f2a24;font:16px/1.55 -apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif">
-<table role="presentation" width="100%" cellpadding="0" cellspacing="0"><tr><td align="center" style="padding:28px 12px">
-<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:560px;background:#ffffff;border-radius:14px">
-<tr><td style="padding:26px 32px 0">
-<span style="font-size:20px;font-weight:700;letter-spacing:-.02em;color:#1f5c40">&#10047; Juniper</span>
-</td></tr>
-<tr><td style="padding:18px 32px 32px">
-{inner}
-</td></tr>
-</table>
-<p style="max-width:520px;margin:18px auto 0;font-size:13px;color:#68756d">{foot}</p>
-</td></tr></table>
-</body>
-</html>
-"""
-FOOT: Final = {
-    "en": "Juniper, plants by post. You get this mail because you have an account with us.",
-    "de": "Juniper, Pflanzen per Post. Sie erhalten diese E-Mail, weil Sie ein Konto bei uns haben.",
-    "ru": "Juniper, растения по почте. Вы получили это письмо, потому что у вас есть учётная запись.",
+#: The sample shop's frame, as the columns of models.Brand.
+FRAME: Final = {
+    "accent_colour": "#1f5c40",
+    "background_colour": "#f1f3f0",
+    "text_colour": "#1f2a24",
+    "footer": (
+        "{% if locale == 'de' %}Juniper, Pflanzen per Post. Sie erhalten diese E-Mail, weil Sie ein Konto bei uns haben."
+        "{% elif locale == 'ru' %}Juniper, растения по почте. Вы получили это письмо, потому что у вас есть учётная запись."
+        "{% else %}Juniper, plants by post. You get this mail because you have an account with us.{% endif %}"
+    ),
+    "legal": f"Juniper Ltd, 4 Fern Lane, Lisbon · [juniper.example]({SHOP})",
 }
 
 
 class Sample(NamedTuple):
-    """One template: the name staff read, and its words by locale."""
+    """One template: the name staff read, its words by locale, what it declares, and whether its data goes once it was sent."""
 
     name: str
     words: dict[str, ContentSource]
+    variables: tuple[Variable, ...] = ()
+    hides_personal_data: bool = False
 
 
-def _mail(locale: str, inner: str) -> str:
-    return FRAME.format(locale=locale, inner=inner, foot=FOOT[locale])
-
-
-def _title(text: str) -> str:
-    return f'<h1 style="margin:0 0 12px;font-size:24px;line-height:1.25;letter-spacing:-.02em">{text}</h1>'
-
-
-def _line(text: str) -> str:
-    return f'<p style="margin:0 0 14px">{text}</p>'
-
-
-def _button(label: str, address: str) -> str:
-    style = "display:inline-block;padding:12px 22px;border-radius:9px;background:#1f6b47;color:#ffffff;font-weight:600;text-decoration:none"
-    return f'<p style="margin:22px 0 0"><a href="{address}" style="{style}">{label}</a></p>'
+def _mail(subject: str, preheader: str, markdown: str, action_url: str = "") -> ContentSource:
+    return ContentSource(subject, preheader=preheader, markdown=markdown, action_url=action_url, body_format="markdown")
 
 
 WELCOME = Sample(
     "Welcome",
     {
-        "en": ContentSource(
-            subject="Welcome to Juniper, {{ contact.name|default('friend') }}",
-            text=(
-                "Hello {{ contact.name|default('friend') }},\n\nyour account is ready. Your first plant ships free of "
-                "charge: use the code FIRSTLEAF within 30 days.\n\nThe Juniper people"
-            ),
-            html=_mail(
-                "en",
-                _title("Welcome, {{ contact.name|default('friend') }}")
-                + _line(
-                    "Your account is ready. Tell us how much light your windows get, and we suggest plants that live long there."
-                )
-                + _line("Your first plant ships free of charge: use the code <b>FIRSTLEAF</b> within 30 days.")
-                + _button("Find your first plant", f"{SHOP}/start"),
-            ),
-            action_url=f"{SHOP}/start",
+        "en": _mail(
+            "Welcome to Juniper, {{ contact.name|default('friend') }}",
+            "Your first plant ships free of charge.",
+            f"""# Welcome, {{{{ contact.name|default('friend') }}}}
+
+Your account is ready. Tell us how much light your windows get, and we suggest plants that live long there.
+
+Your first plant ships free of charge: use the code **FIRSTLEAF** within 30 days.
+
+**[Find your first plant]({SHOP}/start)**
+""",
+            f"{SHOP}/start",
         ),
-        "de": ContentSource(
-            subject="Willkommen bei Juniper, {{ contact.name|default('liebe Pflanzenfreundin') }}",
-            text=(
-                "Guten Tag {{ contact.name|default('') }},\n\nIhr Konto ist bereit. Die erste Pflanze kommt versandkostenfrei: "
-                "Code FIRSTLEAF, 30 Tage gültig.\n\nIhr Juniper-Team"
-            ),
-            html=_mail(
-                "de",
-                _title("Willkommen, {{ contact.name|default('') }}")
-                + _line(
-                    "Ihr Konto ist bereit. Sagen Sie uns, wie hell Ihre Fenster sind, und wir schlagen passende Pflanzen vor."
-                )
-                + _line("Die erste Pflanze kommt versandkostenfrei: Code <b>FIRSTLEAF</b>, 30 Tage gültig.")
-                + _button("Erste Pflanze finden", f"{SHOP}/start"),
-            ),
-            action_url=f"{SHOP}/start",
+        "de": _mail(
+            "Willkommen bei Juniper, {{ contact.name|default('liebe Pflanzenfreundin') }}",
+            "Die erste Pflanze kommt versandkostenfrei.",
+            f"""# Willkommen, {{{{ contact.name|default('') }}}}
+
+Ihr Konto ist bereit. Sagen Sie uns, wie hell Ihre Fenster sind, und wir schlagen passende Pflanzen vor.
+
+Die erste Pflanze kommt versandkostenfrei: Code **FIRSTLEAF**, 30 Tage gültig.
+
+**[Erste Pflanze finden]({SHOP}/start)**
+""",
+            f"{SHOP}/start",
         ),
-        "ru": ContentSource(
-            subject="Добро пожаловать в Juniper, {{ contact.name|default('друг') }}",
-            text=(
-                "Здравствуйте, {{ contact.name|default('друг') }}!\n\nВаша учётная запись готова. Первое растение доставим бесплатно: "
-                "код FIRSTLEAF, действует 30 дней.\n\nКоманда Juniper"
-            ),
-            html=_mail(
-                "ru",
-                _title("Добро пожаловать, {{ contact.name|default('друг') }}")
-                + _line("Ваша учётная запись готова. Расскажите, сколько света в ваших окнах, и мы подберём растения.")
-                + _line("Первое растение доставим бесплатно: код <b>FIRSTLEAF</b>, действует 30 дней.")
-                + _button("Выбрать первое растение", f"{SHOP}/start"),
-            ),
-            action_url=f"{SHOP}/start",
+        "ru": _mail(
+            "Добро пожаловать в Juniper, {{ contact.name|default('друг') }}",
+            "Первое растение доставим бесплатно.",
+            f"""# Добро пожаловать, {{{{ contact.name|default('друг') }}}}
+
+Ваша учётная запись готова. Расскажите, сколько света в ваших окнах, и мы подберём растения.
+
+Первое растение доставим бесплатно: код **FIRSTLEAF**, действует 30 дней.
+
+**[Выбрать первое растение]({SHOP}/start)**
+""",
+            f"{SHOP}/start",
         ),
     },
 )
 
-_ROWS = """\
-<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="margin:4px 0 14px;border-top:1px solid #e3e8e4">
-{% for item in items %}
-<tr>
-<td style="padding:10px 0;border-bottom:1px solid #e3e8e4">{{ item.name }}</td>
-<td align="right" style="padding:10px 0;border-bottom:1px solid #e3e8e4;color:#68756d">&times; {{ item.count }}</td>
-</tr>
-{% endfor %}
-</table>"""
+ORDER = Variable("order", sample="J-10442", help="The order's number.")
+ITEMS = Variable(
+    "items",
+    "list",
+    sample=[{"name": "Boston fern", "count": 1}, {"name": "Olive tree", "count": 2}],
+    help="What was packed: name and count of each.",
+)
 
 ORDER_SHIPPED = Sample(
     "Order shipped",
     {
-        "en": ContentSource(
-            subject="Your order {{ order }} is on its way",
-            text=(
-                "Hello {{ contact.name|default('there') }},\n\nwe packed your order {{ order }} and gave it to {{ carrier }}:\n"
-                "{% for item in items %}- {{ item.count }} x {{ item.name }}\n{% endfor %}\nIt should be with you on {{ arrives }}."
-            ),
-            html=_mail(
-                "en",
-                _title("Your plants are on their way")
-                + _line(
-                    "We packed order <b>{{ order }}</b> and gave it to {{ carrier }}. It should be with you on <b>{{ arrives }}</b>."
-                )
-                + _ROWS
-                + _button("Follow the parcel", f"{SHOP}/orders/{{{{ order }}}}"),
-            ),
-            action_url=f"{SHOP}/orders/{{{{ order }}}}",
+        "en": _mail(
+            "Your order {{ order }} is on its way",
+            "It should be with you on {{ arrives }}.",
+            f"""# Your plants are on their way
+
+Hello {{{{ contact.name|default('there') }}}},
+
+we packed order **{{{{ order }}}}** and gave it to {{{{ carrier }}}}. It should be with you on **{{{{ arrives }}}}**.
+
+| Plant | Count |
+|---|---|
+{{% for item in items %}}
+| {{{{ item.name }}}} | {{{{ item.count }}}} |
+{{% endfor %}}
+
+**[Follow the parcel]({SHOP}/orders/{{{{ order }}}})**
+""",
+            f"{SHOP}/orders/{{{{ order }}}}",
         ),
-        "de": ContentSource(
-            subject="Ihre Bestellung {{ order }} ist unterwegs",
-            text=(
-                "Guten Tag {{ contact.name|default('') }},\n\nIhre Bestellung {{ order }} ist bei {{ carrier }}:\n"
-                "{% for item in items %}- {{ item.count }} x {{ item.name }}\n{% endfor %}\nSie kommt voraussichtlich am {{ arrives }}."
-            ),
-            html=_mail(
-                "de",
-                _title("Ihre Pflanzen sind unterwegs")
-                + _line(
-                    "Bestellung <b>{{ order }}</b> ist bei {{ carrier }} und kommt voraussichtlich am <b>{{ arrives }}</b>."
-                )
-                + _ROWS
-                + _button("Paket verfolgen", f"{SHOP}/orders/{{{{ order }}}}"),
-            ),
-            action_url=f"{SHOP}/orders/{{{{ order }}}}",
+        "de": _mail(
+            "Ihre Bestellung {{ order }} ist unterwegs",
+            "Sie kommt voraussichtlich am {{ arrives }}.",
+            f"""# Ihre Pflanzen sind unterwegs
+
+Guten Tag {{{{ contact.name|default('') }}}},
+
+Bestellung **{{{{ order }}}}** ist bei {{{{ carrier }}}} und kommt voraussichtlich am **{{{{ arrives }}}}**.
+
+| Pflanze | Anzahl |
+|---|---|
+{{% for item in items %}}
+| {{{{ item.name }}}} | {{{{ item.count }}}} |
+{{% endfor %}}
+
+**[Paket verfolgen]({SHOP}/orders/{{{{ order }}}})**
+""",
+            f"{SHOP}/orders/{{{{ order }}}}",
         ),
     },
-)
-
-_CODE = (
-    '<p style="margin:6px 0 18px;padding:16px;border-radius:10px;background:#eef4f0;text-align:center;'
-    'font:700 30px/1.2 ui-monospace,Menlo,Consolas,monospace;letter-spacing:.25em">{{ code }}</p>'
+    (
+        ORDER,
+        Variable("carrier", sample="DHL", help="Who brings the parcel."),
+        Variable("arrives", sample="3 March", help="The day it should be there, as it is shown."),
+        ITEMS,
+    ),
 )
 
 PASSWORD_CODE = Sample(
     "Sign-in code",
     {
-        "en": ContentSource(
-            subject="{{ code }} is your Juniper code",
-            text="Your code is {{ code }}. It is valid for {{ minutes|default(10) }} minutes. We never ask for it by phone.",
-            html=_mail(
-                "en",
-                _title("Your sign-in code")
-                + _CODE
-                + _line(
-                    "It is valid for {{ minutes|default(10) }} minutes. If you did not ask for it, nobody got in: ignore this mail."
-                )
-                + _line("We never ask for it by phone."),
-            ),
+        "en": _mail(
+            "{{ code }} is your Juniper code",
+            "Valid for {{ minutes }} minutes.",
+            """# Your sign-in code
+
+    {{ code }}
+
+It is valid for {{ minutes }} minutes. If you did not ask for it, nobody got in: ignore this mail.
+
+We never ask for it by phone.
+""",
         ),
-        "ru": ContentSource(
-            subject="{{ code }} — ваш код для входа в Juniper",
-            text="Ваш код: {{ code }}. Он действует {{ minutes|default(10) }} минут. Мы никогда не спрашиваем его по телефону.",
-            html=_mail(
-                "ru",
-                _title("Код для входа")
-                + _CODE
-                + _line(
-                    "Он действует {{ minutes|default(10) }} минут. Если вы его не запрашивали, просто удалите это письмо."
-                ),
-            ),
+        "ru": _mail(
+            "{{ code }} — ваш код для входа в Juniper",
+            "Действует {{ minutes }} минут.",
+            """# Код для входа
+
+    {{ code }}
+
+Он действует {{ minutes }} минут. Если вы его не запрашивали, просто удалите это письмо.
+
+Мы никогда не спрашиваем его по телефону.
+""",
         ),
     },
+    (
+        Variable("code", sample="731904", help="The one-time code."),
+        Variable("minutes", "number", required=False, fallback=10, sample=10, help="How long it is valid."),
+    ),
+    hides_personal_data=True,
 )
 
 PAYMENT_FAILED = Sample(
     "Payment failed",
     {
-        "en": ContentSource(
-            subject="We could not charge your card for order {{ order }}",
-            text=(
-                "Hello {{ contact.name|default('there') }},\n\nyour bank refused {{ amount|money }} {{ currency }} for order {{ order }}. "
-                "We keep your plants for {{ days|default(3) }} days. Please choose another card."
-            ),
-            html=_mail(
-                "en",
-                _title("Your bank refused the payment")
-                + _line("We could not charge <b>{{ amount|money }} {{ currency }}</b> for order {{ order }}.")
-                + _line("Nothing is lost: we keep your plants for {{ days|default(3) }} days.")
-                + _button("Choose another card", f"{SHOP}/orders/{{{{ order }}}}/pay"),
-            ),
-            action_url=f"{SHOP}/orders/{{{{ order }}}}/pay",
+        "en": _mail(
+            "We could not charge your card for order {{ order }}",
+            "Nothing is lost: we keep your plants for {{ days }} days.",
+            f"""# Your bank refused the payment
+
+Hello {{{{ contact.name|default('there') }}}},
+
+we could not charge **{{{{ amount|money }}}} {{{{ currency }}}}** for order {{{{ order }}}}.
+
+> Nothing is lost: we keep your plants for {{{{ days }}}} days.
+
+**[Choose another card]({SHOP}/orders/{{{{ order }}}}/pay)**
+""",
+            f"{SHOP}/orders/{{{{ order }}}}/pay",
         ),
     },
+    (
+        ORDER,
+        Variable("amount", "number", sample=48.5, help="What was to be charged."),
+        Variable("currency", sample="EUR"),
+        Variable("days", "number", required=False, fallback=3, sample=3, help="How long the order is kept."),
+    ),
 )
+
+PLANTS = Variable("plants", "list", sample=["Boston fern", "Olive tree"], help="The plants' names.")
 
 WATERING_REMINDER = Sample(
     "Watering reminder",
     {
-        "en": ContentSource(
-            subject="Time to water {{ plants|length }} of your plants",
-            text=(
-                "Thirsty today: {{ plants|join(', ') }}."
-                "{% if heat|default(false) %} It is hot this week, so give them a little more.{% endif %}"
-            ),
-            html=_mail(
-                "en",
-                _title("Thirsty today")
-                + _line("{{ plants|join(', ') }}")
-                + "{% if heat|default(false) %}"
-                + _line("It is hot this week, so give them a little more.")
-                + "{% endif %}"
-                + _button("Mark them as watered", f"{SHOP}/plants"),
-            ),
-            action_url=f"{SHOP}/plants",
+        "en": _mail(
+            "Time to water {{ plants|length }} of your plants",
+            "{{ plants|join(', ') }}",
+            f"""# Thirsty today
+
+{{% for plant in plants %}}
+- {{{{ plant }}}}
+{{% endfor %}}
+
+{{% if heat %}}
+It is hot this week, so give them a little more.
+{{% endif %}}
+
+**[Mark them as watered]({SHOP}/plants)**
+""",
+            f"{SHOP}/plants",
         ),
     },
+    (PLANTS, Variable("heat", "boolean", required=False, fallback=False, sample=True, help="Whether it is hot.")),
+)
+
+WEEKLY_DIGEST = Sample(
+    "Weekly digest",
+    {
+        "en": _mail(
+            "Your week with {{ plants|length }} plants",
+            "{{ watered }} waterings done, {{ tips|length }} tips for the next days.",
+            f"""# Your week
+
+Hello {{{{ contact.name|default('there') }}}}, you watered **{{{{ watered }}}}** times.
+
+## How they are
+
+| Plant | Next watering |
+|---|---|
+{{% for plant in plants %}}
+| {{{{ plant.name }}}} | {{{{ plant.next }}}} |
+{{% endfor %}}
+
+{{% if tips %}}
+## Worth doing
+
+{{% for tip in tips %}}
+1. [{{{{ tip.title }}}}]({{{{ tip.link }}}})
+{{% endfor %}}
+{{% else %}}
+Nothing else to do. Enjoy them.
+{{% endif %}}
+
+---
+
+You get this each Monday. [Change how often we write]({SHOP}/account/mail).
+""",
+            f"{SHOP}/plants",
+        ),
+        "de": _mail(
+            "Ihre Woche mit {{ plants|length }} Pflanzen",
+            "{{ watered }}-mal gegossen, {{ tips|length }} Tipps für die nächsten Tage.",
+            f"""# Ihre Woche
+
+Guten Tag {{{{ contact.name|default('') }}}}, Sie haben **{{{{ watered }}}}**-mal gegossen.
+
+## Wie es ihnen geht
+
+| Pflanze | Nächstes Gießen |
+|---|---|
+{{% for plant in plants %}}
+| {{{{ plant.name }}}} | {{{{ plant.next }}}} |
+{{% endfor %}}
+
+{{% if tips %}}
+## Was sich lohnt
+
+{{% for tip in tips %}}
+1. [{{{{ tip.title }}}}]({{{{ tip.link }}}})
+{{% endfor %}}
+{{% endif %}}
+
+---
+
+Diese Übersicht kommt jeden Montag. [Ändern, wie oft wir schreiben]({SHOP}/account/mail).
+""",
+            f"{SHOP}/plants",
+        ),
+    },
+    (
+        Variable(
+            "plants",
+            "list",
+            sample=[{"name": "Boston fern", "next": "Tuesday"}, {"name": "Olive tree", "next": "Friday"}],
+            help="Each plant's name and when it wants water next.",
+        ),
+        Variable("watered", "number", required=False, fallback=0, sample=5, help="Waterings of the week."),
+        Variable(
+            "tips",
+            "list",
+            required=False,
+            fallback=[],
+            sample=[{"title": "Repot the olive tree", "link": f"{SHOP}/tips/repotting"}],
+            help="Title and link of each tip.",
+        ),
+    ),
 )
 
 SAMPLES: Final = {
@@ -254,4 +316,5 @@ SAMPLES: Final = {
     "password_code": PASSWORD_CODE,
     "payment_failed": PAYMENT_FAILED,
     "watering_reminder": WATERING_REMINDER,
+    "weekly_digest": WEEKLY_DIGEST,
 }

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 LISTS = (
     *("delivery", "deadletter", "template", "contact", "apikey", "workerheartbeat", "lane", "tenant"),
-    *("provider", "device", "webhookendpoint"),
+    *("provider", "device", "webhookendpoint", "brand"),
 )
 ACTIONS = (
     "deliveries_lane_hold",

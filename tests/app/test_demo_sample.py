@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
@@ -9,10 +10,10 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from deliveries.jobs import parse_job
-from deliveries.models import Contact, Template, TemplateVersion, Tenant
-from deliveries.rendering import context_of, render
+from deliveries.models import Brand, Contact, Template, TemplateVersion, Tenant
+from deliveries.rendering import Frame, context_of, render
 from notifyproj.demo import sample
-from notifyproj.demo.sample_words import SAMPLES
+from notifyproj.demo.sample_words import FRAME, SAMPLES
 from tests.factories import DeliveryFactory, TenantFactory
 
 DATA = {
@@ -20,7 +21,8 @@ DATA = {
     "order_shipped": sample.an_order(),
     "password_code": {"code": "123456"},
     "payment_failed": {"order": "J-1", "amount": 1234.5, "currency": "EUR"},
-    "watering_reminder": {"plants": ["Fern", "Olive tree"], "heat": True},
+    "watering_reminder": {"plants": ["Fern", "Olive tree"]},
+    "weekly_digest": sample.a_week(),
 }
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +39,8 @@ def test_twice_stores_no_more_and_keeps_what_staff_changed() -> None:
     assert Contact.objects.get(tenant=tenant, user_id=sample.ANA).name == "Renamed"
     assert Template.objects.filter(tenant=tenant).count() == len(SAMPLES) == TemplateVersion.objects.count()
     assert get_user_model().objects.get(username="admin").check_password("first-password")
+    assert Brand.objects.filter(tenant=tenant).count() == 1
+    assert Template.objects.get(tenant=tenant, code="password_code").hides_personal_data
 
 
 def test_somebody_elses_password_is_not_changed() -> None:
@@ -61,12 +65,12 @@ def test_a_tenants_own_name_stays() -> None:
 @pytest.mark.parametrize(("code", "locale"), [(code, locale) for code in SAMPLES for locale in SAMPLES[code].words])
 def test_every_sample_text_renders(code: str, locale: str) -> None:
     contact = {"name": "Ana <Ribeiro>", "email": "ana@example.com", "locale": locale, "attributes": {}}
-    content = render(
-        SAMPLES[code].words[locale], context_of(DATA[code], contact=contact, tenant={"name": "J", "slug": "j"})
-    )
+    words = replace(SAMPLES[code].words[locale], locale=locale, frame=Frame(**FRAME), variables=SAMPLES[code].variables)
+    content = render(words, context_of(DATA[code], contact=contact, tenant={"name": "Juniper", "slug": "j"}))
     assert content.subject
     assert "{{" not in content.subject + content.text + content.html + content.action_url
     assert "<Ribeiro>" not in content.html
+    assert "Juniper Ltd" in content.html and content.preheader in content.html and content.text
 
 
 def test_the_first_jobs_are_jobs_and_come_only_once() -> None:

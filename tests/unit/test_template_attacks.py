@@ -1,0 +1,166 @@
+"""reliability.md, section 4: what an author, or a person's data, may try on a template, in every part and both body formats."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from deliveries.rendering import (
+    MAX_RENDERED_BYTES,
+    ContentSource,
+    Frame,
+    RenderError,
+    context_of,
+    publish_problems,
+    render,
+)
+
+BODIES = ["markdown", "html", "text"]
+LONG = [1] * 1000
+
+
+def source_of(part: str, words: str, **more: Any) -> ContentSource:
+    body_format = "markdown" if part == "markdown" else "html"
+    return ContentSource(**{"subject": "s", "text": "t", "body_format": body_format, part: words, **more}, locale="en")
+
+
+def made(source: ContentSource, **data: Any) -> Any:
+    return render(source, context_of(data, contact={"name": "Ana"}, tenant={"name": "J", "slug": "j"}))
+
+
+@pytest.mark.parametrize("part", [*BODIES, "subject", "preheader", "from_address", "reply_to", "action_url"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "{{ name.__class__ }}",
+        "{{ name['__class__'].__mro__ }}",
+        "{{ name.upper() }}",
+        "{{ range(9) }}",
+        "{{ self._x }}",
+        "{% include 'x' %}",
+        "{% import 'os' as o %}",
+        "{% macro m() %}{% endmacro %}",
+        "{{ 'x' * 999999999 }}",
+        "{{ name ~ name }}",
+        "{% set a = [a, a] %}",
+    ],
+)
+def test_code_and_doubling_are_refused_when_saved_and_when_rendered(part: str, words: str) -> None:
+    source = source_of(part, words)
+    assert publish_problems({"en": source}, default_locale="en")
+    with pytest.raises(RenderError) as caught:
+        made(source, name="Ana")
+    assert caught.value.code == "render_error"
+
+
+@pytest.mark.parametrize("part", BODIES)
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("{% for a in x %}{% for b in x %}{{ b }}{% endfor %}{% endfor %}", "render_error"),
+        ("{% for a in x %}{{ big }}{% endfor %}", "too_large"),
+        ("{% for a in x %}" + "y" * 5000 + "{% endfor %}", "render_error|too_large"),
+        ("{% for a in x %}{{ big|upper|lower|title }}{% endfor %}", "too_large"),
+        ("{{ big }}" * 60, "too_large"),
+    ],
+)
+def test_what_loops_or_inflates_is_cut(part: str, words: str, code: str) -> None:
+    with pytest.raises(RenderError) as caught:
+        made(source_of(part, words), x=LONG, big="z" * 20_000)
+    assert re.fullmatch(code, caught.value.code)
+
+
+@pytest.mark.parametrize("place", ["{{ x }}", "**{{ x }}**", "- {{ x }}", "[{{ x }}](https://x.example)", "{{ x|upper }}",
+                                   "{% if x %}{{ x }}{% endif %}", "| a |\n|---|\n| {{ x }} |", "`{{ x }}`", "# {{ x }}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "attack", ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</p></td><b>", "{{ 7 }}"]
+)
+def test_markup_in_a_value_is_text(place: str, attack: str) -> None:
+    html = made(source_of("markdown", place), x=attack).html
+    body = html[html.index("<body") :]
+    assert not re.search(r"<script|<img|onerror=alert\(1\)>|<b>", body, re.IGNORECASE)
+    assert "<script" not in made(source_of("html", f"<p>{place}</p>"), x=attack).html.lower()
+
+
+def test_markup_that_an_author_writes_in_markdown_is_text() -> None:
+    assert "<script" not in made(source_of("markdown", "<script>alert(1)</script>\n\n<img src=x onerror=y>")).html
+
+
+@pytest.mark.parametrize("attack", ["javascript:alert(1)", " JaVaScRiPt:alert(1)", "data:text/html,<script>", "vbscript:x",
+                                    "java\tscript:x", "\x01javascript:x", "x", "file:///etc/passwd"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("markdown", "[go]({{ x }})"),
+        ("markdown", "**[go]({{ x }})**"),
+        ("markdown", "![pic]({{ x }})"),
+        ("markdown", "{% if x %}\n[go]({{ x }})\n{% endif %}"),
+        ("markdown", "[go]({% if x %}{{ x }}{% endif %})"),
+        ("html", '<a href="{{ x }}">go</a>'),
+        ("html", "<a href='{% if x %}{{ x }}{% else %}https://x{% endif %}'>go</a>"),
+        ("html", '<a class="b" href = "{{ x }}{{ y }}">go</a>'),
+        ("html", "<img src=\"{{ x|default('') }}\">"),
+    ],
+)
+def test_a_link_made_of_a_value_runs_no_code(part: str, words: str, attack: str) -> None:
+    with pytest.raises(RenderError, match="A link must start with") as caught:
+        made(source_of(part, words), x=attack, y="")
+    assert caught.value.code == "render_error"
+
+
+@pytest.mark.parametrize(
+    "link", ["https://x.example/?a=1&b='", "http://x", "mailto:a@example.org", "tel:+1", "/orders", "#top", ""]
+)
+def test_ordinary_links_pass(link: str) -> None:
+    assert made(source_of("markdown", "[go]({{ x }})"), x=link).html
+    assert made(source_of("html", "<a href='{{ x }}'>go</a>"), x=link).html
+
+
+def test_an_author_cannot_write_a_link_that_runs_code_in_markdown() -> None:
+    html = made(
+        source_of("markdown", "[a](javascript:x) [b](<vbscript:x>) [c](data:text/html,x)\n\n[d]: javascript:x\n[d]")
+    ).html
+    assert not re.search(r'href="(javascript|vbscript|data)', html, re.IGNORECASE)
+
+
+def test_a_value_cannot_leave_its_attribute() -> None:
+    html = made(source_of("html", "<a title=\"{{ x }}\" href='/{{ x }}'>go</a>"), x="\" onclick=\"x' onclick='y").html
+    assert re.findall(r"onclick=[\"']", html) == []
+
+
+@pytest.mark.parametrize("part", ["subject", "from_address", "reply_to"])
+@pytest.mark.parametrize(
+    "forged", ["a@example.org\r\nBcc: x@example.org", "a@example.org\nx", "a@example.org\rx", "a\u2028b"]
+)
+def test_a_line_break_in_a_mails_head_is_refused(part: str, forged: str) -> None:
+    for words in ("{{ x }}", "{{ x|lower }}"):
+        with pytest.raises(RenderError) as caught:
+            made(source_of(part, words), x=forged)
+        assert (caught.value.code, caught.value.part) == ("header_injection", part)
+
+
+def test_a_frame_reaches_neither_data_nor_code() -> None:
+    for html in (
+        "{{ body }}{{ data }}",
+        "{{ body }}{{ contact.email }}",
+        "{{ body.__class__ }}",
+        "{{ body }}{% include 'x' %}",
+    ):
+        with pytest.raises(RenderError):
+            made(source_of("markdown", "hi", frame=Frame(html=html)), code="1")
+
+
+def test_a_value_that_looks_like_a_mark_stays_text() -> None:
+    """The words that stand for tags while a source is compiled cannot be forged: they are chosen to occur nowhere in it."""
+    source = source_of("markdown", "ztag00000z ztagq00000z {{ x }} ztagbody")
+    assert "<p style" in made(source, x="ztag00000z").html
+    assert made(source_of("markdown", "ztag00000z {{ x }}", text=""), x="ztag00001z").text == "ztag00000z ztag00001z"
+
+
+def test_the_limit_holds_over_all_parts() -> None:
+    source = ContentSource("s", "{{ x }}", html="<p>{{ x }}</p>", preheader="{{ x }}")
+    with pytest.raises(RenderError) as caught:
+        made(source, x="é" * (MAX_RENDERED_BYTES // 6))
+    assert caught.value.code == "too_large"
