@@ -257,7 +257,8 @@ class VersionAdmin(StaffAdmin):
             "may_test": self.has_test_permission(request),
             "my_address": getattr(request.user, "email", ""),
             **{
-                f"{name}_url": reverse(f"admin:{_url_name(name)}", args=[version.pk]) for name in ("preview", "changes")
+                f"{name}_url": reverse(f"admin:{_url_name(name)}", args=[version.pk])
+                for name in ("preview", "changes", "test")
             },
         }
         title = f"{version.template} {version}"

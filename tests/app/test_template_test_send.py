@@ -149,6 +149,7 @@ def test_a_test_needs_its_permission_a_token_and_post(admin_client: Client, draf
     assert [sent(client, draft, "me@example.org").status_code for client in (writer, forged)] == [403, 403]
     assert admin_client.get(url(draft, "test")).status_code == 405
     assert not Delivery.objects.exists()
+    assert f'data-test-url="{url(draft, "test")}"' in admin_client.get(url(draft)).content.decode()
     assert 'id="ed-test"' not in writer.get(url(draft)).content.decode()
 
 
