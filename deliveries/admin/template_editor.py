@@ -244,6 +244,7 @@ class VersionAdmin(StaffAdmin):
             "blank_words": forms.blank(forms.WORDS, len(words_rows)) if may_edit else None,
             "blank_field": forms.blank(forms.FIELDS, len(field_rows)) if may_edit else None,
             "field_types": TYPES,
+            "none_allowed": draft.variables == (),
             "default_locale": draft.default_locale,
             "hides_personal_data": draft.hides_personal_data,
             "starters": list(STARTERS.values()) if may_edit and not _has_words(draft) else [],

@@ -21,6 +21,8 @@ from deliveries.rendering import TYPES, ContentSource, Problem, Variable, normal
 
 WORDS: Final = "contents"
 FIELDS: Final = "fields"
+#: There where it is declared that no field may be used; without rows and without it, nothing is declared.
+NONE_ALLOWED: Final = "fields-NONE"
 #: What problems of declared fields name as their part.
 VARIABLES: Final = "variables"
 #: More rows than anybody writes; a page that posts more is not ours.
@@ -121,7 +123,12 @@ def read(posted: QueryDict) -> Posted:
     default_locale = posted.get("default_locale", "").strip()
     if not default_locale:
         problems.append(Problem(1, 1, "Name the default language.", part="default_locale"))
-    draft = Draft(contents, default_locale, tuple(variables) or None, "hides_personal_data" in posted)
+    draft = Draft(
+        contents,
+        default_locale,
+        tuple(variables) if variables or NONE_ALLOWED in posted else None,
+        "hides_personal_data" in posted,
+    )
     return Posted(words, declared, draft, problems)
 
 

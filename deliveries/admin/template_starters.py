@@ -40,7 +40,7 @@ _ALL: Final = (
             "subject": "Welcome to {{ tenant.name }}",
             "preheader": "Your account is ready. Here is how to begin.",
             "markdown": "# Hello {{ contact.name|default('there') }},\n\nyour account is ready. Begin here:\n\n"
-            "[Open your account]({{ start_url }})\n\nIf anything is unclear, just answer this mail.\n",
+            "**[Open your account]({{ start_url }})**\n\nIf anything is unclear, just answer this mail.\n",
             "text": "Welcome to {{ tenant.name }}! Your account is ready: {{ start_url }}",
             "action_url": "{{ start_url }}",
         },
@@ -53,7 +53,7 @@ _ALL: Final = (
         {
             "subject": "{{ code }} is your code",
             "preheader": "It is good for {{ minutes }} minutes.",
-            "markdown": "Your code is\n\n# {{ code }}\n\nIt is good for {{ minutes }} minutes. If you did not ask for it, "
+            "markdown": "Your code is\n\n    {{ code }}\n\nIt is good for {{ minutes }} minutes. If you did not ask for it, "
             "ignore this message; nobody can sign in without it.\n",
             "text": "{{ code }} is your {{ tenant.name }} code, good for {{ minutes }} minutes.",
         },
@@ -68,8 +68,8 @@ _ALL: Final = (
             "subject": "Your order {{ order }}",
             "preheader": "Thank you. Here is what you ordered.",
             "markdown": "# Thank you, {{ contact.name|default('and welcome back') }}\n\nThis is your order {{ order }}:\n\n"
-            "{% for item in items %}- {{ item.name }}: {{ item.price|money }}\n{% endfor %}\n"
-            "**Total: {{ total|money }}**\n\n[See your order]({{ order_url }})\n",
+            "| Item | Price |\n|---|---|\n{% for item in items %}\n| {{ item.name }} | {{ item.price|money }} |\n{% endfor %}\n\n"
+            "**Total: {{ total|money }}**\n\n**[See your order]({{ order_url }})**\n",
             "text": "Thank you! Your order {{ order }} over {{ total|money }}: {{ order_url }}",
             "action_url": "{{ order_url }}",
         },
@@ -88,7 +88,7 @@ _ALL: Final = (
             "subject": "{{ headline }}",
             "preheader": "News from {{ tenant.name }}",
             "markdown": "# {{ headline }}\n\nHello {{ contact.name|default('there') }},\n\nsay here in two or three sentences "
-            "what is new, and what it means for the reader.\n\n[Read more]({{ more_url }})\n",
+            "what is new, and what it means for the reader.\n\n**[Read more]({{ more_url }})**\n",
             "text": "{{ headline }}: {{ more_url }}",
             "action_url": "{{ more_url }}",
         },

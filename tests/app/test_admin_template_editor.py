@@ -168,6 +168,60 @@ def test_whether_personal_data_is_hidden_is_saved_with_the_draft(admin_client: C
     assert not draft.template.hides_personal_data
 
 
+def test_declared_fields_are_saved_with_their_types(admin_client: Client, draft: TemplateVersion) -> None:
+    rows = [
+        {"name": "total", "type": "number", "sample": "19.5", "required": "on"},
+        {"name": "items", "type": "list", "sample": "[1, 2]", "fallback": "[]"},
+        {"name": "place", "type": "text", "help": "Where it is"},
+    ]
+    fields = {f"fields-{index}-{name}": value for index, row in enumerate(rows) for name, value in row.items()}
+
+    admin_client.post(url(draft), form(draft) | fields | {"fields-TOTAL": "4"})
+
+    stored = TemplateVersion.objects.get().variables
+    assert [(each["name"], each["required"], each["sample"], each.get("fallback")) for each in stored] == [
+        ("total", True, 19.5, None),
+        ("items", False, [1, 2], []),
+        ("place", False, None, ""),
+    ]
+    page = admin_client.get(url(draft)).content.decode()
+    assert all(text in page for text in ('value="19.5"', 'value="[1, 2]"', 'value="Where it is"'))
+
+
+@pytest.mark.parametrize("stored", [None, []])
+def test_saving_keeps_what_an_empty_declaration_means(
+    admin_client: Client, draft: TemplateVersion, stored: list[object] | None
+) -> None:
+    TemplateVersion.objects.update(variables=stored)
+    version = TemplateVersion.objects.get()
+    page = admin_client.get(url(version)).content.decode()
+    none_allowed = {"fields-NONE": "1"} if 'name="fields-NONE"' in page else {}
+
+    admin_client.post(url(version), form(version) | none_allowed)
+
+    assert TemplateVersion.objects.get().variables == stored
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"name": "1x", "type": "text"}, "begins with a letter"),
+        ({"name": "total", "type": "number", "sample": "many"}, "must be a number"),
+        ({"name": "contact", "type": "text", "required": "on"}, "always means something else"),
+    ],
+)
+def test_a_wrong_declaration_is_told_and_nothing_is_saved(
+    admin_client: Client, draft: TemplateVersion, row: dict[str, str], told: str
+) -> None:
+    fields = {f"fields-0-{name}": value for name, value in row.items()}
+
+    answer = admin_client.post(url(draft), form(draft, subject="New") | fields | {"fields-TOTAL": "2"}, headers=JSON)
+
+    [problem] = answer.json()["problems"]
+    assert (problem["part"], told in problem["message"]) == ("variables", True)
+    assert draft.contents.get().subject == "Welcome"
+
+
 def test_a_published_version_is_shown_and_not_edited(admin_client: Client, tenant: Tenant) -> None:
     version = TemplateFactory(tenant=tenant).versions.get()
     words = form(version, subject="Changed")
