@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.forms.models import model_to_dict
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import escape
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminURLInputWidget
@@ -92,7 +92,7 @@ class BrandAdmin(StaffAdmin):
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    ) -> Any:
         """Add the sample, as it was saved."""
         brand = Brand.objects.select_related("tenant").filter(pk=object_id).first() if object_id.isdigit() else None
         values = {"sample": _sample(brand)} if brand else {}

@@ -34,6 +34,12 @@ def test_the_rendering_benchmark_renders_in_every_way_and_prints_its_table() -> 
         [sys.executable, "-m", "benchmarks.rendering", *options], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for way in ("ours", "ours, a loop in it", "ours, 5 templates", "(a) str.format, ready values", "(b) minijinja alone"):
+    for way in (
+        "ours",
+        "ours, a loop in it",
+        "ours, 5 templates",
+        "(a) str.format, ready values",
+        "(b) minijinja alone",
+    ):
         assert re.search(rf"^  {re.escape(way)} +1( +[\d,]+){{3}}", done.stdout, re.MULTILINE), done.stdout
     assert re.search(r"^  many templates / one: .+ \(goal ≥ .+\): (met|not met)$", done.stdout, re.MULTILINE)
