@@ -192,7 +192,7 @@ function drawProblems() {
 }
 
 function goTo(problem) {
-  form.dataset.view = problem.part === "person" || problem.part === "data" ? "preview" : "write";
+  view(problem.part === "person" || problem.part === "data" ? "preview" : "write");
   const panel = panelOf(problem.locale);
   if (panel && panel !== current()) choose(panel);
   const field = fieldOf(problem);
@@ -260,7 +260,8 @@ function show(answer) {
   blockers = answer.blockers;
   drawProblems();
   offer(answer.undeclared ?? []);
-  if (answer.conflict) showConflict(answer.conflict);
+  // A preview that was asked for before our own save knows the state that this save made: no conflict.
+  if (answer.conflict && answer.conflict.revision !== form.elements.revision.value) showConflict(answer.conflict);
   if (!answer.channels) {
     stale(lastGood ? "The last good preview: see the problem below." : "There is no preview yet: see the problem below.");
     return;
@@ -318,6 +319,13 @@ function scale() {
   const device = box.querySelector(".ed-device");
   const is = box.dataset.width === "desktop";
   device.style.setProperty("--ed-scale", is ? Math.min(1, box.clientWidth / DESKTOP_PIXELS) : 1);
+}
+
+/** On a narrow screen one pane is shown at a time. */
+function view(name) {
+  form.dataset.view = name;
+  for (const each of all("[data-show]")) each.setAttribute("aria-pressed", String(each.dataset.show === name));
+  scale();
 }
 
 // Fields: declared ones, and those that the words use without.
@@ -517,11 +525,7 @@ function listen() {
     const button = event.target.closest("[data-insert], [data-show], [data-changes]");
     if (button?.matches("[data-insert]")) openInsert(button);
     if (button?.matches("[data-changes]")) showChanges();
-    if (button?.matches("[data-show]")) {
-      form.dataset.view = button.dataset.show;
-      for (const each of all("[data-show]")) each.setAttribute("aria-pressed", String(each === button));
-      scale();
-    }
+    if (button?.matches("[data-show]")) view(button.dataset.show);
   });
   form.addEventListener("submit", (event) => {
     if (event.submitter?.name === "_starter") {
