@@ -145,7 +145,7 @@ class PreviewView(APIView):
 
 
 def _contact(request: Request, template: Template, user_id: UUID | None) -> Contact:
-    """Return who reads it. Raises: ApiError 403 for who may not see contacts, 400 for somebody who is none of the tenant's."""
+    """Return who reads it. Raises: ApiError 403 for who may not see contacts, 404 for somebody who is none of the tenant's."""
     if user_id is None:
         return SAMPLE_PERSON
     if isinstance(request.auth, ApiKey):
@@ -156,7 +156,7 @@ def _contact(request: Request, template: Template, user_id: UUID | None) -> Cont
         raise ApiError(403, "scope_required", "To preview as a contact you need the right to read contacts.")
     contact = Contact.objects.filter(tenant=template.tenant, user_id=user_id).first()
     if contact is None:
-        raise ApiError(400, "no_contact", "There is no such contact.", path="user_id")
+        raise ApiError(404, "no_contact", "There is no such contact. Name one of the tenant.", path="user_id")
     return contact
 
 

@@ -231,7 +231,7 @@ def test_anothers_contact_is_nobody(key: Any) -> None:
 
     answer = asked(key, template, user_id=str(stranger.user_id))
 
-    assert (answer.status, answer.body["code"]) == (400, "no_contact")
+    assert (answer.status, answer.body["code"]) == (404, "no_contact")
 
 
 def test_a_preview_takes_a_fixed_number_of_queries(key: Any, django_assert_num_queries: Any) -> None:
