@@ -10,9 +10,11 @@ from typing import Any, Final
 from deliveries.admin import words
 from deliveries.admin.people import contacts_of
 from deliveries.channels import Status
+from deliveries.compose import inline
 from deliveries.holds import hold_of, holds_in_force
 from deliveries.models import Contact, Delivery, TemplateVersion, Tenant
 from deliveries.original_job import job_of
+from deliveries.previews import frame
 from deliveries.reasons import describe
 from deliveries.rendering import (
     ContentSource,
@@ -22,14 +24,12 @@ from deliveries.rendering import (
     in_first_locale,
     normal_locale,
     render,
-    render_inline,
 )
 from deliveries.senders.base import Content
 from deliveries.templating import frame_of, version_sources
+from deliveries.test_sends import EVENT_TYPE
 from deliveries.timeline import Kind, timeline
 
-#: What a preview frame may do: show inline styles and embedded pictures. No scripts, no network.
-FRAME_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
 REMOVED: Final = (
     "Its data and words were removed when it was over, as the template asks. It cannot be shown or sent again: let the "
     "person ask for a new one."
@@ -98,16 +98,14 @@ def preview(row: Delivery, contact: Contact | None) -> Preview:
         return Preview("As sent", Content(**stored))
     try:
         if row.content is not None:
-            content = render_inline(str(row.content.get("title") or ""), str(row.content.get("body") or ""))
-            return Preview("As it came with the job", content)
+            content = inline(row.content)
+            how = (
+                "A test, as it was rendered" if row.meta.get("event_type") == EVENT_TYPE else "As it came with the job"
+            )
+            return Preview(how, content, frame=frame(content.html) if content.html else "")
         return _rendered_again(row, contact)
     except RenderError as error:
         return Preview("Rendered again", problem=error.message)
-
-
-def frame(html: str) -> str:
-    """Return a document for a sandboxed frame's srcdoc: the mail's HTML under a policy that lets nothing out or in."""
-    return f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{FRAME_POLICY}">{html}'
 
 
 def pretty(value: Any) -> str:

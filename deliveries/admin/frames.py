@@ -14,8 +14,8 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminURLInputWidget
 
 from deliveries.admin.base import StaffAdmin, chip, many_tenants, when
-from deliveries.admin.delivery_page import frame as sandboxed
 from deliveries.models import Brand, Tenant
+from deliveries.previews import frame as sandboxed
 from deliveries.rendering import Frame, RenderError, framed_sample
 from deliveries.templating import brand_save, frame_problems
 

@@ -33,12 +33,15 @@ def every_tenant() -> QuerySet[Tenant, Any]:
     return Tenant.objects.order_by().values("id")
 
 
-def find_people(text: str, *, limit: int = LIMIT) -> list[Contact]:
-    """Return the contacts that `text` may mean, newest first: one query, answered by an index, at most `limit` rows."""
+def find_people(text: str, *, limit: int = LIMIT, tenant: Tenant | None = None) -> list[Contact]:
+    """Return the contacts that `text` may mean, newest first: one query, answered by an index, at most `limit` rows.
+
+    `tenant`: only of this one.
+    """
     text = text.strip().replace("\x00", "")
     if not text:
         return []
-    rows = Contact.objects.filter(tenant__in=every_tenant())
+    rows = Contact.objects.filter(tenant=tenant) if tenant else Contact.objects.filter(tenant__in=every_tenant())
     if (user_id := parse_uuid(text)) is not None:
         rows = rows.filter(user_id=user_id)
     elif "@" in text:

@@ -41,6 +41,7 @@ _WHY: Final = {
     409: "Its present state forbids it.",
     413: "The body is too big.",
     415: "The body is not application/json.",
+    429: "Too many of these for now; wait a little.",
     503: "The database is away. Nothing is known to be stored; send the same again after `Retry-After` seconds.",
 }
 

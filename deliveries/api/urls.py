@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from deliveries.api import callbacks, contacts, deliveries, devices, jobs, schemas, templates
+from deliveries.api import callbacks, contacts, deliveries, devices, jobs, schemas, template_preview, templates
 from deliveries.api.errors import not_found
 
 app_name = "api"
@@ -19,6 +19,7 @@ urlpatterns = [
     path("templates/", templates.TemplateListView.as_view(), name="templates"),
     path("templates/<int:template_id>/", templates.TemplateView.as_view(), name="template"),
     path("templates/<int:template_id>/publish/", templates.PublishView.as_view(), name="template-publish"),
+    path("templates/<int:template_id>/preview/", template_preview.PreviewView.as_view(), name="template-preview"),
     path("contacts/", contacts.ContactListView.as_view(), name="contacts"),
     path("contacts/<uuid:user_id>/", contacts.ContactView.as_view(), name="contact"),
     path("devices/", devices.DeviceListView.as_view(), name="devices"),

@@ -16,6 +16,7 @@ from deliveries.lifecycle.unwanted import SUPPRESSED, UNSUBSCRIBED, WORDS
 
 # Rows are found by their ids and by nothing else, whatever the statistics say: on a table that was empty when it was analyzed the
 # planner would read all rows of a tenant, or compare every token with every row. OFFSET 0 and coalesce keep it from that.
+# A test of staff's says in its content where it goes (`deliveries/test_sends.py`), which is then what SEND_ONLY_TO must list.
 # `attempts` comes from the claim, so the same start sent twice (its answer was lost with the connection) counts once.
 BATCH = f"""
 WITH hold AS MATERIALIZED (
@@ -32,7 +33,8 @@ WITH hold AS MATERIALIZED (
             WHEN {UNSUBSCRIBED.format(row="d")} THEN 'unsubscribed'
             WHEN {SUPPRESSED.format(row="d")} THEN 'suppressed_address'
             WHEN %(only_to)s::text[] IS NOT NULL AND NOT coalesce(
-                %(only_to)s::text[] && ARRAY[lower(c.email), c.phone, d.user_id::text, '@' || split_part(lower(c.email), '@', 2)], false)
+                %(only_to)s::text[] && ARRAY[lower(coalesce(d.content ->> 'to', c.email)), coalesce(d.content ->> 'to', c.phone),
+                    d.user_id::text, '@' || split_part(lower(coalesce(d.content ->> 'to', c.email)), '@', 2)], false)
                 THEN 'not_on_send_only_list'
             WHEN l.paused_at IS NOT NULL OR held.hold_id IS NOT NULL
                 OR d.lease_expires_at < statement_timestamp() + %(deadline)s * interval '1 second' THEN 'held'

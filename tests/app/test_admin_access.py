@@ -38,6 +38,8 @@ ROW_ACTIONS = (
     "deliveries_template_new_draft",
     "deliveries_templateversion_publish",
     "deliveries_templateversion_preview",
+    "deliveries_templateversion_changes",
+    "deliveries_templateversion_test",
 )
 
 
@@ -93,7 +95,7 @@ def test_an_action_refuses_get(admin_client: Client, name: str) -> None:
     assert admin_client.get(reverse(f"admin:{name}")).status_code == 405
 
 
-@pytest.mark.parametrize("name", [name for name in ROW_ACTIONS if not name.endswith("_preview")])
+@pytest.mark.parametrize("name", ROW_ACTIONS)
 def test_an_action_on_a_row_refuses_get(admin_client: Client, name: str) -> None:
     assert admin_client.get(reverse(f"admin:{name}", args=[1])).status_code == 405
 
@@ -131,6 +133,7 @@ def test_an_action_on_a_row_needs_its_permission(staff_with: Callable[..., Clien
         "deliveries_delivery_send_again": delivery.pk,
         "deliveries_apikey_revoke": key.pk,
         "deliveries_templateversion_publish": version.pk,
+        "deliveries_templateversion_test": version.pk,
     }
 
     answers = {name: client.post(reverse(f"admin:{name}", args=[pk])).status_code for name, pk in targets.items()}

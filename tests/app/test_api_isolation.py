@@ -98,6 +98,10 @@ MATRIX: dict[str, Any] = {
     "api/templates/": [("GET", "", None, 200), ("POST", "?tenant={tenant}", lambda b: {"code": "x", "name": "x", **WORDS}, 404)],
     "api/templates/<int:template_id>/": [("GET", "{template}", None, 404), ("PUT", "{template}", lambda b: WORDS, 404)],
     "api/templates/<int:template_id>/publish/": [("POST", "{template}", None, 404)],
+    "api/templates/<int:template_id>/preview/": [
+        ("POST", "{template}", lambda b: {}, 404),
+        ("POST", "{template}", lambda b: {"words": WORDS, "user_id": str(b.contact.user_id)}, 404),
+    ],
     "api/contacts/": [
         ("GET", "", None, 200),
         ("POST", "", lambda b: {"contacts": [{"user_id": str(b.contact.user_id), "name": "taken"}]}, 200),

@@ -5,6 +5,7 @@ Writes docs/images/*.png. Not a test: run it when a page has changed its looks.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -65,6 +66,17 @@ def staff_pages(page: Page, demo: RunningDemo) -> None:
     save(page, "delivery")
     page.goto(f"{demo.url}/admin/deliveries/deadletter/")
     save(page, "undeliverable")
+    editor_page(page, demo)
+
+
+def editor_page(page: Page, demo: RunningDemo) -> None:
+    """Keep the template editor with a mail in its preview."""
+    page.goto(f"{demo.url}/admin/deliveries/template/")
+    page.get_by_role("link", name="Order shipped").click()
+    page.get_by_role("button", name=re.compile("draft")).click()
+    page.get_by_role("tab", name="Desktop").click()
+    expect(page.locator("#ed-whose")).to_have_text("Words: en")
+    save(page, "editor")
 
 
 def main() -> None:

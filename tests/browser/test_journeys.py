@@ -110,21 +110,6 @@ def test_the_frame_of_the_staff_pages_works_by_keyboard(demo: RunningDemo, open_
     expect(page.locator("html")).to_have_class(re.compile("dark"))
 
 
-def test_a_draft_is_previewed_as_it_stands_in_the_editor(demo: RunningDemo, open_page: OpenPage) -> None:
-    page = open_page(f"{demo.url}/admin/deliveries/template/")
-    log_in(page, demo)
-    page.get_by_role("link", name="Order shipped").click()
-    page.get_by_role("button", name=re.compile("draft")).click()
-    subject = page.locator("#id_contents-0-subject")
-    subject.fill("Parcel {{ order }} left")
-    page.get_by_role("button", name="Preview", exact=True).click()
-    shown = page.get_by_role("region", name="The message")
-    expect(shown).to_contain_text("Parcel order left")
-    expect(shown.frame_locator("iframe").get_by_text("Ihre Pflanzen sind unterwegs")).to_be_visible()
-    expect(subject).to_have_value("Parcel {{ order }} left")
-    expect(page.get_by_role("button", name="Preview", exact=True)).to_be_enabled()
-
-
 def test_a_bad_job_is_found_under_undeliverable(demo: RunningDemo, open_page: OpenPage) -> None:
     page = open_page(demo.url)
     page.get_by_role("button", name="Not JSON").click()

@@ -35,7 +35,8 @@ const STATES = {
   "signed-out": "Signed out",
 };
 
-const STYLE = `
+/** The look of the inbox and its cards; the template editor's preview wears it, too. */
+export const STYLE = `
   :host {
     --inbox-accent: #4f46e5; --inbox-surface: #ffffff; --inbox-ground: #f4f4f7; --inbox-text: #18181b;
     --inbox-muted: #5b5b66; --inbox-line: #e2e2e8; --inbox-live: #15803d; --inbox-wait: #b45309;
@@ -138,6 +139,27 @@ export function ago(date, now = new Date()) {
   if (seconds < 3600) return `${Math.max(1, Math.round(seconds / 60))} min ago`;
   if (seconds < 86_400) return `${Math.round(seconds / 3600)} h ago`;
   return date.toLocaleDateString(undefined, { day: "numeric", month: "short" });
+}
+
+/** The card of a notification, as the inbox lists it. */
+export function makeCard(frame) {
+  const card = document.createElement("li");
+  card.className = "new arriving";
+  if (frame.priority === "high") add(card, "span", "urgent", "Urgent");
+  const top = add(card, "div", "top");
+  add(top, "h2", "", frame.title || "Notification");
+  const time = add(top, "time", "", ago(new Date(frame.created_at)));
+  time.dateTime = frame.created_at;
+  time.title = new Date(frame.created_at).toLocaleString();
+  if (frame.body) add(card, "p", "", frame.body);
+  const actions = add(card, "div", "actions");
+  const link = safeLink(frame.action_url);
+  if (link) Object.assign(add(actions, "a", "open", "Open"), { href: link, target: "_blank", rel: "noopener noreferrer" });
+  const button = add(actions, "button", "", "Acknowledge");
+  button.type = "button";
+  button.dataset.id = frame.id;
+  button.setAttribute("aria-label", `Acknowledge: ${frame.title || frame.body}`);
+  return card;
 }
 
 class NotifyInbox extends HTMLElement {
@@ -298,33 +320,13 @@ class NotifyInbox extends HTMLElement {
 
   #show(frame) {
     if (this.#cards.has(frame.id)) return;
-    const card = this.#makeCard(frame);
+    const card = makeCard(frame);
     this.#cards.set(frame.id, card);
     this.#parts.cards.prepend(card);
     if (this.#cards.size > MAX_CARDS) this.#remove(this.#cards.keys().next().value);
     this.#setNote(EMPTY);
     this.#parts.spoken.textContent = `New notification: ${frame.title || frame.body}`;
     this.#tell("notify-notification", frame);
-  }
-
-  #makeCard(frame) {
-    const card = document.createElement("li");
-    card.className = "new arriving";
-    if (frame.priority === "high") add(card, "span", "urgent", "Urgent");
-    const top = add(card, "div", "top");
-    add(top, "h2", "", frame.title || "Notification");
-    const time = add(top, "time", "", ago(new Date(frame.created_at)));
-    time.dateTime = frame.created_at;
-    time.title = new Date(frame.created_at).toLocaleString();
-    if (frame.body) add(card, "p", "", frame.body);
-    const actions = add(card, "div", "actions");
-    const link = safeLink(frame.action_url);
-    if (link) Object.assign(add(actions, "a", "open", "Open"), { href: link, target: "_blank", rel: "noopener noreferrer" });
-    const button = add(actions, "button", "", "Acknowledge");
-    button.type = "button";
-    button.dataset.id = frame.id;
-    button.setAttribute("aria-label", `Acknowledge: ${frame.title || frame.body}`);
-    return card;
   }
 
   #acknowledge(id) {

@@ -37,6 +37,7 @@
       document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
     }
     tab.focus();
+    tab.dispatchEvent(new Event("tabselect", { bubbles: true }));
   }
 
   document.addEventListener("click", (event) => {
@@ -72,28 +73,8 @@
     selectTab(tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length]);
   });
 
-  // <form data-preview="editor's id" data-shown="id"> posts its fields with those of the editor as they stand, and shows the answer.
-  async function preview(form) {
-    const shown = document.getElementById(form.dataset.shown);
-    const fields = new FormData(form);
-    const editor = document.getElementById(form.dataset.preview);
-    for (const [name, value] of editor ? new FormData(editor) : []) fields.append(name, value);
-    try {
-      const answer = await fetch(form.action, { method: "POST", body: fields, redirect: "error" });
-      if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
-      shown.innerHTML = await answer.text();
-    } catch (error) {
-      shown.textContent = `There is no preview: ${error.message} Reload the page in another tab to see if you are still signed in.`;
-    }
-  }
-
   // A form sends once: a second click while the answer is on its way does nothing.
   document.addEventListener("submit", (event) => {
-    if (event.target.dataset.preview) {
-      event.preventDefault();
-      preview(event.target);
-      return;
-    }
     for (const button of event.target.querySelectorAll("button[type=submit]")) setTimeout(() => { button.disabled = true; });
   });
   window.addEventListener("pageshow", (event) => {
