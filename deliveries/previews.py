@@ -222,7 +222,7 @@ def _channels(content: Content, wanted: Wanted, data: Mapping[str, Any]) -> Chan
     )
     empty = "" if (content.subject.strip() or content.text.strip()) else "It would have neither title nor text."
     return Channels(
-        email=_mail(content),
+        email=_mail(content, wanted.tenant),
         push=_push(message),
         sms=_text(content),
         ws=CardShown(content.subject, content.text, content.action_url, problem=empty),
@@ -250,12 +250,12 @@ def is_within(key: str, *, most: int, seconds: int) -> bool:
         return True
 
 
-def _mail(content: Content) -> MailShown:
+def _mail(content: Content, tenant: Tenant) -> MailShown:
     return MailShown(
         subject=content.subject,
         preheader=content.preheader,
-        from_address=content.from_address or settings.EMAIL_FROM,
-        reply_to=content.reply_to,
+        from_address=content.from_address or tenant.from_address or settings.EMAIL_FROM,
+        reply_to=content.reply_to or tenant.reply_to,
         html=content.html,
         text=content.text,
         remote_pictures=len(_REMOTE.findall(content.html)),

@@ -91,6 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
     os.environ["DJANGO_SETTINGS_MODULE"] = "notifyproj.settings"
     assert settings.DATABASES  # reads them; pytest-django, whose turn comes next, goes on from there
+    settings.PASSWORD_HASHERS = ["tests.passwords.OnceHasher"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,9 +6,10 @@ Each is a scalar sub-select on a unique index: an EXISTS the planner may hash, a
 
 from __future__ import annotations
 
-#: How a contact's address is spelled in the suppression list; `deliveries/suppressions.py` spells the same way.
-NORMAL_ADDRESS = """CASE {row}.channel WHEN 'email' THEN lower(btrim(c.email))
-    WHEN 'sms' THEN regexp_replace(c.phone, '[^0-9+]', '', 'g') END"""
+#: How an address is spelled in the suppression list: a test's own (`deliveries/test_sends.py`), else the contact's.
+#: `deliveries/suppressions.py` spells the same way.
+NORMAL_ADDRESS = """CASE {row}.channel WHEN 'email' THEN lower(btrim(coalesce({row}.content ->> 'to', c.email)))
+    WHEN 'sms' THEN regexp_replace(coalesce({row}.content ->> 'to', c.phone), '[^0-9+]', '', 'g') END"""
 
 UNSUBSCRIBED = """({row}.category <> '' AND coalesce((SELECT true FROM deliveries_optout o
     WHERE (o.tenant_id, o.user_id, o.channel, o.category) = ({row}.tenant_id, {row}.user_id, {row}.channel, {row}.category)), false))"""

@@ -140,6 +140,7 @@ class Demo:
             "JWT_ALGORITHM": "HS256",
             "JWT_KEY": kept.jwt_key,
             "JWT_AUDIENCE": "",
+            "PUBLIC_URL": f"http://{HOST}:{self.port}",
             "EMAIL_HOST": HOST,
             "EMAIL_PORT": str(self._mail_port),
             "EMAIL_HOST_USER": "",

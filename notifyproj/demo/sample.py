@@ -190,7 +190,14 @@ def first_jobs() -> Iterator[dict[str, Any]]:
             priority="high",
         )
     for number in (1, 4, 9):
-        yield job(user_id_of(number), "email", template_code="weekly_digest", data=a_week(), event_type="weekly_digest")
+        yield job(
+            user_id_of(number),
+            "email",
+            template_code="weekly_digest",
+            category="digest",
+            data=a_week(),
+            event_type="weekly_digest",
+        )
     yield job(ANA, "ws", template_code="order_shipped", data=an_order(), event_type="order_shipped")
     yield job(ANA, "ws", template_code="watering_reminder", data={"plants": list(PLANTS[:3])}, event_type="reminder")
 

@@ -19,6 +19,7 @@ from deliveries.compose import compose
 from deliveries.jobs import parse_job
 from deliveries.models import Delivery, TemplateVersion, Tenant
 from deliveries.rendering import TemplateBook
+from deliveries.suppressions import suppression_add
 from tests.api import a_job
 from tests.app.test_admin_template_editor import form, signed_in, url
 from tests.factories import ContactFactory, TemplateFactory, TenantFactory
@@ -32,11 +33,6 @@ def fresh_counts() -> Iterator[None]:
     cache.clear()
     yield
     cache.clear()
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant.objects.get()
 
 
 @pytest.fixture
@@ -89,6 +85,22 @@ def test_send_only_to_holds_for_the_address_of_a_test(
 
     assert bool(started) == goes
     assert Delivery.objects.get().status == ("SENDING" if goes else "SUPPRESSED")
+
+
+@pytest.mark.parametrize(
+    ("channel", "to", "listed"),
+    [("email", "Me@example.org", "me@example.org"), ("sms", "+351 912 345 678", "+351912345678")],
+)
+def test_a_test_to_a_suppressed_address_does_not_go_out(
+    admin_client: Client, draft: TemplateVersion, channel: str, to: str, listed: str
+) -> None:
+    suppression_add(tenant=draft.template.tenant, channel=channel, address=listed)
+
+    told = sent(admin_client, draft, to, channel)
+
+    assert told["told"].startswith("Not sent.")
+    row = Delivery.objects.get()
+    assert (row.status, row.reason) == ("SUPPRESSED", "suppressed_address")
 
 
 @pytest.mark.parametrize("channel", ["ws", "webhook"])
