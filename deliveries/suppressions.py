@@ -9,14 +9,18 @@ from typing import Final
 
 from deliveries.channels import Channel
 from deliveries.models import Contact, Suppression, Tenant
+from deliveries.phones import BadPhoneNumber, e164
 
 _NOT_OF_A_NUMBER: Final = re.compile(r"[^0-9+]")
 
 
 def normal_address(channel: str, address: str) -> str:
-    """Return an address as the list spells it, so that one person's spellings are one: e-mail in lower case, numbers as digits and +."""
+    """Return an address as the list spells it, so that one person's spellings are one: e-mail in lower case, numbers as E.164."""
     if channel == Channel.SMS:
-        return _NOT_OF_A_NUMBER.sub("", address)
+        try:
+            return e164(address)
+        except BadPhoneNumber:
+            return _NOT_OF_A_NUMBER.sub("", address)
     return address.strip().lower()
 
 

@@ -76,9 +76,14 @@ def wish_of(token: str) -> Wish:
 
 def link_of(wish: Wish) -> str:
     """Return the address of the wish's page; empty where nobody can unsubscribe: no category, a mandatory one, or no PUBLIC_URL."""
-    if not wish.category or wish.category in settings.MANDATORY_CATEGORIES or not settings.PUBLIC_URL:
+    if not wish.category or is_mandatory(wish) or not settings.PUBLIC_URL:
         return ""
     return f"{settings.PUBLIC_URL.rstrip('/')}/u/{token_of(wish)}"
+
+
+def is_mandatory(wish: Wish) -> bool:
+    """Say whether nobody can unsubscribe from the category, whatever an older link or an older wish says."""
+    return wish.category in settings.MANDATORY_CATEGORIES
 
 
 def headers_for(channel: str, link: str) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from deliveries.models import Tenant
-from deliveries.unsubscribe import BadTokenError, Wish, is_opted_out, opt_in, opt_out, wish_of
+from deliveries.unsubscribe import BadTokenError, Wish, is_mandatory, is_opted_out, opt_in, opt_out, wish_of
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 UNDO = "undo"
@@ -35,11 +35,13 @@ def unsubscribe_page(request: HttpRequest, token: str) -> HttpResponse:
     tenant = Tenant.objects.filter(pk=wish.tenant_id).first()
     if tenant is None:
         return _shown(request, "unsubscribe/bad.html", status=400)
-    is_out = _act(request, wish) if request.method == "POST" else is_opted_out(wish)
+    stays = is_mandatory(wish)
+    is_out = not stays and (_act(request, wish) if request.method == "POST" else is_opted_out(wish))
     return _shown(
         request,
         "unsubscribe/page.html",
         is_out=is_out,
+        stays=stays,
         did=request.method == "POST",
         tenant=tenant,
         category=wish.category.replace("_", " ").replace("-", " "),

@@ -20,6 +20,7 @@ from deliveries.admin.paging import KeysetAdmin
 from deliveries.admin.people import find_people
 from deliveries.channels import Channel
 from deliveries.models import Contact, Delivery, OptOut, Tenant
+from deliveries.phones import BadPhoneNumber, e164
 from deliveries.senders.base import SendError
 from deliveries.senders.mime import author
 from deliveries.suppressions import suppressions_of
@@ -41,6 +42,16 @@ class ContactForm(forms.ModelForm):  # type: ignore[type-arg]  # the plain class
     class Meta:
         model = Contact
         fields = ("tenant", "user_id", "name", "email", "phone", "locale", "time_zone", "attributes", "opted_out")
+
+    def clean_phone(self) -> str:
+        """Spell a number as it is dialled and as the suppression list has it. One that was there already is left as it is."""
+        phone = str(self.cleaned_data["phone"]).strip()
+        if not phone or phone == self.initial.get("phone"):
+            return phone
+        try:
+            return e164(phone)
+        except BadPhoneNumber as error:
+            raise forms.ValidationError(str(error)) from None
 
 
 @admin.register(Contact)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
 from deliveries.channels import Status
@@ -155,7 +156,7 @@ def accept(rows: Sequence[NewRow]) -> list[Accepted]:
             for row_id, row in zip(ids, rows, strict=True):
                 copy.write_row(_copy_values(row_id, row))
         cursor.execute(LANES)
-        cursor.execute(INSERT)
+        cursor.execute(INSERT, {"mandatory": settings.MANDATORY_CATEGORIES})
         new = {row_id: Accepted("new", row_id, status, reason) for row_id, status, reason in cursor.fetchall()}
         known: dict[int, Accepted] = {}
         if len(new) < len(rows):

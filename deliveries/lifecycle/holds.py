@@ -26,10 +26,15 @@ IN_FORCE = "h.let_go_at IS NULL AND h.ended_at IS NULL"
 NOT_ENDED = "h.ended_at IS NULL"
 OF_ROWS = "(h.template_code <> '' OR h.category <> '')"
 
+# A hold of rows that was let go before the sweeper had been through all of them keeps its lanes until what was put aside is back: else
+# a person's later job, which was not reached, would go before the earlier one.
+KEEPS_LANES = f"""(({IN_FORCE} AND NOT {OF_ROWS})
+    OR (h.let_go_at IS NOT NULL AND {NOT_ENDED} AND h.walked_at IS NULL AND {OF_ROWS}))"""
+
 
 def lane_is_held(lane: str) -> str:
-    """Return the SQL condition that a hold in force keeps the whole of `lane`, an alias of the lane table."""
-    return f"""EXISTS (SELECT FROM deliveries_hold h WHERE {IN_FORCE} AND NOT {OF_ROWS}
+    """Return the SQL condition that a hold keeps the whole of `lane`, an alias of the lane table."""
+    return f"""EXISTS (SELECT FROM deliveries_hold h WHERE {KEEPS_LANES}
         AND coalesce(h.tenant_id = {lane}.tenant_id, true) AND h.channel IN ('', {lane}.channel))"""
 
 

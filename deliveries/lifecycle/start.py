@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from django.conf import settings
 from psycopg import AsyncConnection
 
 from deliveries.lifecycle.blank import blanked
@@ -125,6 +126,7 @@ async def start(
         ).decode(),
         "deadline": deadline_seconds,
         "only_to": list(only_to) if only_to else None,
+        "mandatory": settings.MANDATORY_CATEGORIES,
     }
     cursor = await connection.execute(START, asked)
     started = {values[0]: Person(*(*values[1:6], values[6] or {}, *values[7:])) for values in await cursor.fetchall()}

@@ -1,7 +1,7 @@
 """Who must get nothing, as conditions of the statements that accept and start rows: nobody wants it, or the address takes nothing.
 
 Each is a scalar sub-select on a unique index: an EXISTS the planner may hash, and then a batch of a few rows reads the whole table.
-`row` names what has tenant, user, channel and category; the contact is `c`.
+`row` names what has tenant, user, channel and category; the contact is `c`; the parameter `mandatory` is MANDATORY_CATEGORIES.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 NORMAL_ADDRESS = """CASE {row}.channel WHEN 'email' THEN lower(btrim(coalesce({row}.content ->> 'to', c.email)))
     WHEN 'sms' THEN regexp_replace(coalesce({row}.content ->> 'to', c.phone), '[^0-9+]', '', 'g') END"""
 
-UNSUBSCRIBED = """({row}.category <> '' AND coalesce((SELECT true FROM deliveries_optout o
+UNSUBSCRIBED = """({row}.category <> '' AND {row}.category <> ALL (%(mandatory)s::text[]) AND coalesce((SELECT true FROM deliveries_optout o
     WHERE (o.tenant_id, o.user_id, o.channel, o.category) = ({row}.tenant_id, {row}.user_id, {row}.channel, {row}.category)), false))"""
 
 SUPPRESSED = f"""coalesce((SELECT true FROM deliveries_suppression x

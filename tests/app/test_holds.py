@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from deliveries import lifecycle
 from deliveries.channels import Status
+from deliveries.lifecycle import holds
 from deliveries.lifecycle.claim import SEARCH_MARGIN
 from deliveries.models import Delivery, DeliveryAttempt, Hold, Lane, Tenant
 from tests.factories import TenantFactory
@@ -335,3 +336,22 @@ def test_the_migration_keeps_a_channel_on_hold_that_was_so_as_a_whole() -> None:
     assert claim() == []
     let_go(hold)
     assert len(claim()) == 2
+
+
+def test_let_go_in_the_midst_of_the_walk_a_persons_jobs_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holds, "LOOK", 2)
+    monkeypatch.setattr(holds, "BACK", 1)
+    person = str(uuid4())
+    accept(*(incoming(category="news") for _ in range(3)))
+    first, second = (accept(incoming(category="news", user_id=person))[0] for _ in range(2))
+    hold = place(category="news")
+    for _ in range(2):
+        holds.holds_settle()
+    assert list(Delivery.objects.filter(hold=hold).values_list("id", flat=True).order_by("id"))[-1:] == [first]
+
+    let_go(hold)
+    claimed: list[int] = []
+    while len(claimed) < 5:
+        claimed += [row.id for row in claim()]
+        holds.holds_settle()
+    assert claimed.index(first) < claimed.index(second)

@@ -217,3 +217,18 @@ class TestAdmin:
         text = admin_client.get(url).content.decode()
         assert "Nothing is sent to ana@example.com any more: called spam" in text
         assert "E-mail: no newsletter" in text
+
+
+def test_numbers_are_listed_and_kept_as_they_are_dialled(admin_client: Client, tenant: Tenant) -> None:
+    suppression_add(tenant=tenant, channel="sms", address="+49 (0)30 123456")
+    assert Suppression.objects.get().address == "+4930123456"
+
+    contact = ContactFactory(tenant=tenant)
+    form = {
+        "user_id": str(contact.user_id), "name": "Ana", "email": "", "locale": "en", "time_zone": "", "attributes": "{}",
+    }  # fmt: skip
+    url = reverse("admin:deliveries_contact_change", args=[contact.pk])
+    assert "country code is missing" in admin_client.post(url, {**form, "phone": "030 123456"}).content.decode()
+    admin_client.post(url, {**form, "phone": "+49 (0)30 123456"})
+    contact.refresh_from_db()
+    assert contact.phone == "+4930123456"

@@ -87,16 +87,10 @@ def test_send_only_to_holds_for_the_address_of_a_test(
     assert Delivery.objects.get().status == ("SENDING" if goes else "SUPPRESSED")
 
 
-@pytest.mark.parametrize(
-    ("channel", "to", "listed"),
-    [("email", "Me@example.org", "me@example.org"), ("sms", "+351 912 345 678", "+351912345678")],
-)
-def test_a_test_to_a_suppressed_address_does_not_go_out(
-    admin_client: Client, draft: TemplateVersion, channel: str, to: str, listed: str
-) -> None:
-    suppression_add(tenant=draft.template.tenant, channel=channel, address=listed)
+def test_a_test_to_a_suppressed_address_does_not_go_out(admin_client: Client, draft: TemplateVersion) -> None:
+    suppression_add(tenant=draft.template.tenant, channel="email", address="me@example.org")
 
-    told = sent(admin_client, draft, to, channel)
+    told = sent(admin_client, draft, "Me@example.org")
 
     assert told["told"].startswith("Not sent.")
     row = Delivery.objects.get()

@@ -213,3 +213,24 @@ class TestRespected:
         row.refresh_from_db()
         assert (row.status, row.reason, row.attempts) == ("SUPPRESSED", "unsubscribed", 0)
         assert row.error_message == "The person unsubscribed from this category"
+
+
+class TestMandatory:
+    """What became mandatory after links had gone out and people had unsubscribed."""
+
+    @pytest.fixture(autouse=True)
+    def mandatory(self, settings: Any) -> None:
+        settings.MANDATORY_CATEGORIES = ["newsletter"]
+
+    def test_an_older_link_changes_nothing_and_says_so(self, wish: Wish) -> None:
+        answer = browser().post(page_of(wish), {"action": "unsubscribe"})
+        assert "These messages stay" in answer.content.decode()
+        assert not is_out(wish)
+
+    @pytest.mark.parametrize("when", ["before the job", "before the start"])
+    def test_an_older_wish_stops_nothing(self, wish: Wish, when: str) -> None:
+        if when == "before the job":
+            opt_out(wish)
+        accept(incoming(channel="email", user_id=str(wish.user_id), category="newsletter"))
+        opt_out(wish)
+        assert len(start(claim("email"))) == 1

@@ -39,3 +39,11 @@ def test_what_is_remembered_has_an_end() -> None:
 def test_our_own_words_are_all_written() -> None:
     thinned = logs.Thinned()
     assert all(thinned.filter(record("senders drained", logger="deliveries.dispatch")) for _ in range(3))
+
+
+def test_the_tokens_of_unsubscribe_links_are_in_no_line() -> None:
+    for event in ({"event": "Bad Request: /u/AbC-_9"}, {"event": "request_started", "request": "POST /u/AbC-_9"}):
+        told = logs.without_tokens(None, "info", dict(event))
+        assert "AbC" not in str(told)
+        assert "/u/…" in str(told)
+    assert logs.SHARED[0] is logs.without_tokens
