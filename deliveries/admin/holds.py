@@ -31,9 +31,9 @@ OFFERED: Final = 500
 class HoldForm(forms.Form):
     """What to hold, and why. What is named together must all apply; what is left open asks nothing."""
 
-    tenant = forms.ModelChoiceField(Tenant.objects.order_by("name"), required=False, empty_label="Every tenant")
+    tenant = forms.ModelChoiceField(Tenant.objects.order_by("name"), required=False, empty_label="Any tenant")
     channel = forms.ChoiceField(
-        choices=[("", "Every channel"), *((channel.value, words.channel(channel)) for channel in Channel)],
+        choices=[("", "Any channel"), *((channel.value, words.channel(channel)) for channel in Channel)],
         required=False,
         error_messages={"invalid_choice": "There is no such channel."},
     )
@@ -181,7 +181,7 @@ class HoldAdmin(KeysetAdmin):
         """Say if it is in force, or who let it go and when."""
         if row.let_go_at is None:
             return chip("On hold", "warn")
-        return format_html("{} {}", when(row.let_go_at), f"by {row.let_go_by}")
+        return format_html("Let go {} by {}", when(row.let_go_at), row.let_go_by)
 
 
 def may_hold(request: HttpRequest) -> bool:

@@ -11,7 +11,7 @@ import orjson
 from psycopg import AsyncConnection
 
 from deliveries.channels import Status
-from deliveries.lifecycle.blank import blanked
+from deliveries.lifecycle.blank import blanked, told
 
 # What the provider reported before its receipt was recorded (outcome.py) stays.
 # Rows are found by their ids whatever the statistics say; coalesce hides from the planner what it would like to begin with.
@@ -25,22 +25,22 @@ WITH o AS (
         status = o.status, lease_token = NULL, lease_expires_at = NULL, claims = 0, lost_leases = 0,
         finished_at = CASE WHEN o.status <> 'RETRYING' THEN statement_timestamp() END,
         next_attempt_at = CASE WHEN o.status = 'RETRYING' THEN statement_timestamp() + o.delay_seconds * interval '1 second' END,
-        reason = o.reason, error_message = o.message, provider = o.provider, provider_message_id = o.provider_message_id,
+        reason = o.reason, error_message = {told("o.message")}, provider = o.provider, provider_message_id = o.provider_message_id,
         {blanked(when="o.status <> 'RETRYING'")},
         duration_ms = o.duration_ms, address = o.address, template_version_id = o.template_version_id, rendered = o.rendered,
         details = CASE WHEN d.outcome = '' THEN o.details
             ELSE coalesce(o.details, '{{}}') || jsonb_build_object('reports', coalesce(d.details -> 'reports', '[]')) END
     FROM o WHERE d.id = o.id AND coalesce(d.lease_token = o.lease_token AND d.status = 'SENDING', false)
-    RETURNING d.id, d.tenant_id, d.status, d.attempts, d.started_at, d.channel, d.template_code
+    RETURNING d.id, d.tenant_id, d.status, d.attempts, d.started_at, d.channel, d.template_code, d.error_message
 ), attempt AS (
     INSERT INTO deliveries_deliveryattempt (delivery_id, number, started_at, finished_at, provider, code, message, is_ambiguous,
         duration_ms)
-    SELECT done.id, done.attempts, done.started_at, statement_timestamp(), o.provider, o.reason, o.message, o.is_ambiguous,
+    SELECT done.id, done.attempts, done.started_at, statement_timestamp(), o.provider, o.reason, done.error_message, o.is_ambiguous,
         o.duration_ms
     FROM done JOIN o USING (id) WHERE done.status <> 'SENT'
 ), dead AS (
     INSERT INTO deliveries_deadletter (kind, delivery_id, tenant_id, reason, error_message, channel, template_code, failed_at)
-    SELECT 'failed', done.id, done.tenant_id, o.reason, o.message, done.channel, done.template_code, statement_timestamp()
+    SELECT 'failed', done.id, done.tenant_id, o.reason, done.error_message, done.channel, done.template_code, statement_timestamp()
     FROM done JOIN o USING (id) WHERE done.status = 'FAILED'
 )
 SELECT id FROM done

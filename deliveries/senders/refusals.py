@@ -15,6 +15,8 @@ import msgspec
 from deliveries.senders.base import SendError
 
 MAX_SAID_CHARACTERS = 300
+SAID = " It said: "
+"""What comes before a far end's own words in an error."""
 
 
 class Kind(StrEnum):
@@ -43,7 +45,7 @@ class Meaning:
         words = legible(str(said or ""))
         return SendError(
             self.code,
-            f"{provider}: {self.sentence}" + (f" It said: {words}" if words else ""),
+            f"{provider}: {self.sentence}" + (f"{SAID}{words}" if words else ""),
             provider=provider,
             permanent=self.kind is Kind.PERMANENT,
             ambiguous=self.kind is Kind.UNKNOWN,

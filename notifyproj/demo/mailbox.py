@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-from collections import deque
+import re
+from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_string, policy
@@ -17,6 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 
 SHOWN: Final = 40
+#: Of mails with one subject: the tour's loads would push all others out.
+SHOWN_ALIKE: Final = 8
+READ: Final = 1000
 #: No script, no form, no address outside: a mail may only be looked at (the images of a mail would tell its sender).
 FRAME_CSP: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'"
 PLAIN: Final = """<!doctype html>
@@ -43,22 +48,47 @@ class Mail:
 
     def as_json(self) -> dict[str, Any]:
         """Return what the list shows."""
-        return {"key": self.key, "to": self.to, "from": self.sender, "subject": self.subject, "at": self.at.isoformat()}
+        shown = {
+            "key": self.key,
+            "to": self.to,
+            "from": self.sender,
+            "subject": self.subject,
+            "at": self.at.isoformat(),
+        }
+        return {**shown, "unsubscribe": self.unsubscribe_path}
+
+    @property
+    def unsubscribe_path(self) -> str:
+        """Return where its List-Unsubscribe header leads, as a path of this service; empty where there is none."""
+        found = re.search(r"<https?://[^/>]+(/u/[\w-]+)>", str(self.message["List-Unsubscribe"] or ""))
+        return found[1] if found else ""
 
 
-def newest(path: Path, limit: int = SHOWN) -> list[Mail]:
-    """Return the last mails, the newest first. Empty when none has come."""
-    if not path.exists():
-        return []
-    with path.open("rb") as lines:
-        last = deque(lines, maxlen=limit)
-    # The server appends whole lines, but the last one may be read while it is written.
-    return [_mail(json.loads(line)) for line in reversed(last) if line.endswith(b"\n")]
+def newest(path: Path) -> list[Mail]:
+    """Return the last mails, the newest first, and of many with one subject the newest few. Empty when none has come."""
+    alike: Counter[str] = Counter()
+    found: list[Mail] = []
+    for mail in _last(path):
+        alike[mail.subject] += 1
+        if alike[mail.subject] <= SHOWN_ALIKE:
+            found.append(mail)
+            if len(found) == SHOWN:
+                break
+    return found
 
 
-def find(path: Path, key: str, limit: int = 2 * SHOWN) -> Mail | None:
+def find(path: Path, key: str) -> Mail | None:
     """Return one of the last mails."""
-    return next((mail for mail in newest(path, limit) if mail.key == key), None)
+    return next((mail for mail in _last(path) if mail.key == key), None)
+
+
+def _last(path: Path) -> Iterator[Mail]:
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        last = deque(lines, maxlen=READ)
+    # The server appends whole lines, but the last one may be read while it is written.
+    yield from (_mail(json.loads(line)) for line in reversed(last) if line.endswith(b"\n"))
 
 
 def document(mail: Mail) -> str:

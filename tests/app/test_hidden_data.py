@@ -21,6 +21,7 @@ from deliveries.dead_letter_relay import record_of
 from deliveries.ingest import ingest
 from deliveries.lifecycle import Outcome, sweep
 from deliveries.models import Contact, DeadLetter, Delivery, Lane, Template
+from deliveries.senders.sms import REFUSED
 from tests import lifecycle as steps
 from tests.factories import ApiKeyFactory, ContactFactory, DeliveryFactory, TemplateFactory
 
@@ -156,6 +157,26 @@ def test_pages_api_and_dead_letters_show_nothing_of_it(
     assert answer.json()["data"] == {} and answer.json()["rendered"] is None and answer.json()["blanked_at"]
     assert SECRET not in "".join([page, answer.content.decode(), *letters])
     assert [("data_removed_at" in json.loads(letter)) for letter in letters] == [True] * len(letters)
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.RETRYING])
+def test_what_a_far_end_said_back_is_not_kept(code: Template, status: Status) -> None:
+    """A validator likes to answer with the request that it did not understand."""
+    told = REFUSED.error("hooks.example.com", said=f'{{"text": "Your code is {SECRET}"}}')
+    steps.finish(outcome(started(code), status, reason=told.code, message=told.message))
+    row = Delivery.objects.get()
+    kept = [row.error_message, *row.failed_attempts.values_list("message", flat=True)]
+    kept += DeadLetter.objects.values_list("error_message", flat=True)
+    assert len(kept) == (3 if status == Status.FAILED else 2)
+    assert {SECRET in each for each in kept} == {False}
+    assert all(each.endswith(REFUSED.sentence) for each in kept)
+
+
+def test_what_a_far_end_said_of_other_templates_is_kept(tenant: Any) -> None:
+    told = REFUSED.error("hooks.example.com", said=SECRET)
+    row = started(TemplateFactory(tenant=tenant, text="Your code is {{ code }}"))
+    steps.finish(outcome(row, Status.FAILED, reason=told.code, message=told.message))
+    assert SECRET in Delivery.objects.get().error_message
 
 
 def test_the_person_still_reads_it_in_the_inbox(code: Template) -> None:

@@ -65,6 +65,25 @@ def test_the_mailbox_shows_what_the_server_took_newest_first(tmp_path: Path) -> 
     assert mailbox.find(tmp_path / "mail", "nobody") is None
 
 
+def test_a_load_of_mails_alike_leaves_the_others_in_sight(tmp_path: Path) -> None:
+    server = Mailbox(tmp_path / "mail", with_message=True)
+    server.add(sender="a@x", recipient="b@x", data=HTML)
+    for number in range(200):
+        server.add(sender="a@x", recipient=f"{number}@x", data=PLAIN)
+    server.close()
+    shown = mailbox.newest(tmp_path / "mail")
+    assert [mail.subject for mail in shown] == ["Plain <b>"] * mailbox.SHOWN_ALIKE + ["Grüße"]
+    assert mailbox.find(tmp_path / "mail", shown[-1].key) is not None
+
+
+def test_a_mails_unsubscribe_link_is_offered_as_a_path_of_ours(tmp_path: Path) -> None:
+    server = Mailbox(tmp_path / "mail", with_message=True)
+    server.add(sender="a@x", recipient="b@x", data=b"List-Unsubscribe: <http://127.0.0.1:8000/u/AbC-_9>\r\n" + PLAIN)
+    server.add(sender="a@x", recipient="b@x", data=b"List-Unsubscribe: <javascript:alert(1)>\r\n" + PLAIN)
+    server.close()
+    assert [mail.as_json()["unsubscribe"] for mail in mailbox.newest(tmp_path / "mail")] == ["", "/u/AbC-_9"]
+
+
 def test_a_mails_html_part_is_shown_and_plain_text_is_escaped(tmp_path: Path) -> None:
     server = Mailbox(tmp_path / "mail", with_message=True)
     for data in (PLAIN, HTML):

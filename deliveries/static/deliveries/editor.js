@@ -340,6 +340,7 @@ function offer(undeclared) {
   const known = new Set(rows().map((row) => fieldValue(row, "name")));
   const missing = undeclared.filter((each) => !known.has(each.name));
   box.hidden = missing.length === 0;
+  if (missing.length) byId("ed-fields").open = true;
   box.querySelector("span").textContent = `Used, not declared: ${missing.map((each) => each.name).join(", ")}.`;
   box.querySelector("button").onclick = () => {
     for (const { name, type, sample } of missing) {

@@ -294,6 +294,8 @@ function showMail(mail) {
   to.textContent = mail.to;
   from.textContent = mail.from;
   byId("mail-head").hidden = byId("mail-frame").hidden = false;
+  byId("mail-leave").hidden = !mail.unsubscribe;
+  byId("mail-leave").querySelector("a").href = mail.unsubscribe || "#";
   byId("mail-frame").title = `The mail: ${mail.subject}`;
   byId("mail-frame").src = `/demo/mailbox/${mail.key}/`;
   mark();
