@@ -6,20 +6,25 @@ What a bounce means for good each provider says in its own way; anymail does not
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
-from anymail.exceptions import AnymailError, AnymailWebhookValidationFailure
+from anymail.exceptions import AnymailError
 from anymail.signals import AnymailTrackingEvent, EventType, RejectReason
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
+from django.http.multipartparser import MultiPartParserError
 
 from deliveries.callbacks.base import BadCallback, EventKind, ProviderEvent
 from deliveries.dotted import text_at
 from deliveries.senders.mail_api import JOB
+from deliveries.senders.refusals import json_of
 
 MAX_EVENTS: Final = 5000
+MAX_AGE_SECONDS: Final = 12 * 3600
+"""How far from now a proof's own time may lie, where it has one. Mailgun repeats a report for eight hours."""
 KINDS: Final = {
     EventType.DELIVERED: EventKind.DELIVERED,
     EventType.OPENED: EventKind.OPENED,
@@ -50,6 +55,9 @@ IS_HARD: Final[dict[str, Callable[[Any], bool]]] = {
     # https://support.sparkpost.com/docs/deliverability/bounce-classification-codes
     "sparkpost": lambda event: text_at(event, "msys.message_event.bounce_class") in ("10", "30", "90"),
 }
+_UNREADABLE: Final = (
+    AnymailError, SuspiciousOperation, MultiPartParserError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+)  # fmt: skip
 
 
 class NotVerifiedError(Exception):
@@ -69,7 +77,11 @@ def read(name: str, *, secrets: Mapping[str, str], headers: Mapping[str, str], b
     try:
         view = view_class(**secrets)
         view.run_validators(request)
-    except (AnymailWebhookValidationFailure, SuspiciousOperation, ValueError, TypeError, AttributeError):
+        if (
+            name in SIGNED_AT and not abs(time.time() - float(SIGNED_AT[name](request))) <= MAX_AGE_SECONDS
+        ):  # nor is NaN
+            raise NotVerifiedError
+    except _UNREADABLE:  # also before any proof, where that stands in the body
         raise NotVerifiedError from None
     try:
         events = view.parse_events(request)
@@ -78,8 +90,19 @@ def read(name: str, *, secrets: Mapping[str, str], headers: Mapping[str, str], b
         return [read_event for event in events if (read_event := _event(name, event)) is not None]
     except BadCallback:
         raise
-    except (AnymailError, SuspiciousOperation, ValueError, LookupError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise BadCallback(f"It is no report that {name} documents: {type(error).__name__}.") from None
+
+
+def _mailgun_signed_at(request: WSGIRequest) -> str:
+    if request.content_type == "application/json":
+        return text_at(json_of(request.body), "signature.timestamp")
+    return request.POST.get("timestamp", "")
+
+
+#: When a proof was made, in seconds, of those that say. Mailgun's covers that and nothing of the report, so it must not count for ever:
+#: https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks
+SIGNED_AT: Final[dict[str, Callable[[WSGIRequest], str]]] = {"mailgun": _mailgun_signed_at}
 
 
 def _event(name: str, event: AnymailTrackingEvent) -> ProviderEvent | None:

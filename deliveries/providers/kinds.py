@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -41,6 +42,8 @@ __all__ = [
     "OptionError",
     "complete",
 ]
+#: What cannot stand in a header or a login; requests quotes a key that has it.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _smtp(options: Mapping[str, Any], deadline_seconds: float) -> Sender:
@@ -250,6 +253,8 @@ def _value(option: Option, given: Any) -> Any:
             raise OptionError(option.name, f"{given!r} is not a whole number.") from None
     if not isinstance(given, option.type):
         raise OptionError(option.name, f"{given!r} is not {option.type.__name__}.")
+    if option.is_secret and not option.is_multiline and _CONTROL.search(str(given)):
+        raise OptionError(option.name, "It has a line break or another control character. Enter it again without.")
     if option.choices and given not in option.choices:
         raise OptionError(option.name, f"{given!r} is none of {', '.join(option.choices)}.")
     return given

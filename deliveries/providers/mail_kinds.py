@@ -116,6 +116,8 @@ MAILS: Final = {
                 error_code="code",
                 # https://developers.brevo.com/reference/sendtransacemail
                 headers={"idempotencyKey": "{job_id}"},
+                # https://developers.brevo.com/docs/heterogenous-versions-batch-emails
+                taken_before=frozenset({"duplicate_parameter"}),
                 check_path="account",
             ),
             "https://api.brevo.com/v3/",
@@ -134,6 +136,7 @@ MAILS: Final = {
                 codes=RESEND,
                 # https://resend.com/docs/dashboard/emails/idempotency-keys
                 request_headers={"Idempotency-Key": "{job_id}"},
+                taken_before=frozenset({"invalid_idempotent_request"}),
             ),
             "https://api.resend.com/",
             (_key(),),

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from django.core.mail import EmailMultiAlternatives
 
 from deliveries.channels import Channel
-from deliveries.senders.base import Message, Receipt, Sender
+from deliveries.senders.base import Message, Receipt, Sender, SendError
+from deliveries.senders.codes_mail import SENDER
 from deliveries.senders.http import HttpClient, Reply
 from deliveries.senders.mail_api import JOB, Asked, MailApi, MailService
 from deliveries.senders.mime import MailWriter, author, checked_headers, envelope_address
@@ -51,11 +52,17 @@ class AnymailSender(Sender):
         """Hand one mail to the provider. What became of it comes as its reports.
 
         Raises: SendError. Before anything is sent: `header_injection`, `bad_address`, `bad_from`, `bad_text` (permanent) and those of
-        `HttpClient`. After the answer: those of `codes_mail`.
+        `HttpClient`. After the answer: those of `codes_mail`, and `bad_from` where it does not know the content's own From: that is about
+        this mail and not about the account.
         """
         names = {"message_id": self._names.message_id(message.job_id), JOB: str(message.job_id)}
         asked = self._api.ask(self._mail(message), names=names)
-        return self._api.receipt(asked, await self._exchange(asked))
+        try:
+            return self._api.receipt(asked, await self._exchange(asked))
+        except SendError as error:
+            if error.code == SENDER.code and message.content.from_address not in ("", self._from):
+                raise SendError("bad_from", error.message, provider=error.provider, permanent=True) from None
+            raise
 
     async def check(self) -> str:
         """Read what every key may read, where there is such a thing. Raises: SendError."""

@@ -24,6 +24,9 @@ RATE: Final = Meaning(
     _T, "rate_limited", "We send faster than the account may. It is tried again by itself; lower the rate if it lasts."
 )
 LATER: Final = Meaning(_T, "try_later", "It did not take the mail for now. It is tried again by itself.")
+UNDER_WAY: Final = Meaning(
+    _U, "try_later", "It is still busy with the first copy and may have taken it. It is asked again by itself."
+)
 BAD_ADDRESS: Final = Meaning(_P, "bad_address", "It calls the address invalid. Correct the contact.")
 INACTIVE: Final = Meaning(
     _P, "recipient_inactive", "It sends nothing to this address any more: mail came back, or was called spam."
@@ -57,9 +60,11 @@ POSTMARK: Final = {
     "429": RATE,
     "1226": WRONG_URL,  # no such message stream
 }
-#: https://resend.com/docs/api-reference/errors
+#: https://resend.com/docs/api-reference/errors. A row of status and code goes before one of the code alone.
 RESEND: Final = {
     "invalid_from_address": SENDER,
+    "403 validation_error": SENDER,  # with 400 and 422 it is about a field
+    "concurrent_idempotent_requests": UNDER_WAY,  # no refusal, or another provider would send a second one
     "daily_quota_exceeded": ACCOUNT,
     "monthly_quota_exceeded": ACCOUNT,
 }
@@ -82,8 +87,9 @@ _ABOUT_TO: Final = re.compile(r"(?:invalid|error parsing)\s+'to'", re.IGNORECASE
 
 def meaning_of(status: int, code: str, said: str, codes: Mapping[str, Meaning]) -> Meaning:
     """Return what an answer other than success means: its code's row, else its status. No code makes a 5xx certain."""
-    if status < 500 and code in codes:
-        return BAD_ADDRESS if codes[code] is REFUSED and _ABOUT_TO.match(said) else codes[code]
+    known = codes.get(f"{status} {code}") or codes.get(code)
+    if status < 500 and known is not None:
+        return BAD_ADDRESS if known is REFUSED and _ABOUT_TO.match(said) else known
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status >= 500:

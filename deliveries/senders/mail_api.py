@@ -17,7 +17,7 @@ from django.core.mail import EmailMultiAlternatives
 
 from deliveries.dotted import text_at
 from deliveries.senders.base import Receipt, SendError
-from deliveries.senders.codes_mail import BY_RECIPIENT, REFUSED, UNREADABLE, meaning_of
+from deliveries.senders.codes_mail import ACCOUNT, BY_RECIPIENT, REFUSED, UNREADABLE, meaning_of
 from deliveries.senders.http import Reply
 from deliveries.senders.refusals import Meaning, json_of
 
@@ -31,7 +31,8 @@ class MailService:
     """What is one provider's own. `name`: anymail's module of it. `error_code`, `error_message`: where an answer holds them (dotted).
 
     `headers` (of the mail) and `request_headers` let a second copy be known or kept out; `{message_id}` and `{job_id}` are filled in.
-    `check_path`: what every key may read.
+    `taken_before`: the codes of answers that keep a copy out because a mail of the same key was taken. `check_path`: what every key may
+    read.
     """
 
     name: str
@@ -41,6 +42,7 @@ class MailService:
     codes: Mapping[str, Meaning] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     request_headers: Mapping[str, str] = field(default_factory=dict)
+    taken_before: frozenset[str] = frozenset()
     check_path: str = ""
 
 
@@ -73,22 +75,25 @@ class MailApi:
         mail.metadata = {JOB: names[JOB]}  # type: ignore[attr-defined]  # anymail reads it
         try:
             payload = self._backend.build_message_payload(mail, self._backend.send_defaults)
-            request = requests.Request(**payload.get_request_params(self._backend.api_url)).prepare()
-        except (AnymailError, requests.RequestException) as error:
+            params = payload.get_request_params(self._backend.api_url)
+        except AnymailError as error:
             raise REFUSED.error(self.service.label, said=error) from None
         headers = {name: text.format(**names) for name, text in self.service.request_headers.items()}
-        return _asked(request, headers, payload, mail)
+        return _asked(self._prepared(**params), headers, payload, mail)
 
     def ask_for_account(self) -> Asked:
-        """Return the request that reads what every key may read, logged in as for a mail."""
+        """Return the request that reads what every key may read, logged in as for a mail. Raises: SendError."""
         mail = EmailMultiAlternatives(to=["nobody@example.com"], from_email="nobody@example.com", body="-")
         payload = self._backend.build_message_payload(mail, self._backend.send_defaults)
         params = payload.get_request_params(self._backend.api_url)
         url = self._backend.api_url + self.service.check_path
-        return _asked(requests.Request("GET", url, params["headers"], auth=params["auth"]).prepare(), {}, payload, mail)
+        request = self._prepared(method="GET", url=url, headers=params["headers"], auth=params["auth"])
+        return _asked(request, {}, payload, mail)
 
     def receipt(self, asked: Asked, reply: Reply) -> Receipt:
-        """Return the receipt that an answer is. Raises: SendError, by `codes_mail`."""
+        """Return the receipt that an answer is; without an id where an earlier copy was taken. Raises: SendError, by `codes_mail`."""
+        if 400 <= reply.status < 500 and self._said(reply)[0] in self.service.taken_before:
+            return Receipt(self.service.label)
         if not 200 <= reply.status < 300:
             raise self.refusal(reply)
         response = requests.Response()
@@ -111,6 +116,13 @@ class MailApi:
         meaning = meaning_of(reply.status, code, said, self.service.codes)
         words = f"{said} ({self.service.label} {code or reply.status})".strip()
         return meaning.error(self.service.label, said=words, retry_after_seconds=reply.retry_after_seconds)
+
+    def _prepared(self, **params: Any) -> requests.PreparedRequest:
+        """Prepare a request. Raises: SendError `account_refused` for credentials that cannot be sent, which requests' own words quote."""
+        try:
+            return requests.Request(**params).prepare()
+        except (requests.RequestException, UnicodeError):
+            raise ACCOUNT.error(self.service.label) from None
 
     def _said(self, reply: Reply) -> tuple[str, str]:
         answer = json_of(reply.body)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import orjson
@@ -24,6 +26,7 @@ from tests.factories import DeliveryFactory, ProviderFactory, TenantFactory
 
 pytestmark = pytest.mark.django_db
 LOGIN = "hooks:hush"
+DEEP = b"[" * 200_000
 SIGNING_KEY = "mailgun-signing-key"
 AT = "2026-01-02T03:04:05Z"
 Report = Callable[[str, str, UUID | None], Any]
@@ -50,7 +53,7 @@ def postmark(what: str, message_id: str, job: UUID | None) -> Any:
     }[what]  # fmt: skip
 
 
-def mailgun(what: str, message_id: str, job: UUID | None) -> Any:
+def mailgun(what: str, message_id: str, job: UUID | None, *, signed_hours_ago: float = 0) -> Any:
     """https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks"""
     event: dict[str, Any] = {
         "recipient": "ana@example.com",
@@ -69,8 +72,9 @@ def mailgun(what: str, message_id: str, job: UUID | None) -> Any:
         "queued": failed | {"severity": "temporary", "reason": "generic"},
     }[what]
     token = uuid4().hex
-    signature = hmac.new(SIGNING_KEY.encode(), f"1767323046{token}".encode(), hashlib.sha256).hexdigest()
-    return {"signature": {"timestamp": "1767323046", "token": token, "signature": signature}, "event-data": event}
+    at = str(int(time.time() - signed_hours_ago * 3600))
+    signature = hmac.new(SIGNING_KEY.encode(), f"{at}{token}".encode(), hashlib.sha256).hexdigest()
+    return {"signature": {"timestamp": at, "token": token, "signature": signature}, "event-data": event}
 
 
 def brevo(what: str, message_id: str, job: UUID | None) -> Any:
@@ -175,12 +179,12 @@ def a_mail(at: Provider, **values: Any) -> Delivery:
     return DeliveryFactory(tenant=at.tenant, **{**taken, **values})
 
 
-def post(at: Provider | int, body: Any, *, login: str | None = LOGIN) -> Answer:
+def post(at: Provider | int, body: Any, *, login: str | None = LOGIN, content_type: str = "application/json") -> Answer:
     headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login is not None else {}
     client = Client(raise_request_exception=False, enforce_csrf_checks=True)
     path = f"/api/callbacks/{at if isinstance(at, int) else at.pk}/"
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    return Answer(client.generic("POST", path, raw, headers=headers, content_type="application/json"))
+    return Answer(client.generic("POST", path, raw, headers=headers, content_type=content_type))
 
 
 def came_to(row: Delivery) -> tuple[str, str]:
@@ -280,8 +284,45 @@ class TestRefused:
         assert post(at, b"{" if change == "no json" else body).status == 404
         assert came_to(row) == ("", "")
 
+    @pytest.mark.parametrize(("hours_ago", "status"), [(11, 204), (13, 404), (-13, 404)])
+    def test_a_signature_of_mailgun_s_ends(self, tenant: Tenant, hours_ago: float, status: int) -> None:
+        at = a_provider(tenant, "mailgun")
+        row = a_mail(at)
+        body = mailgun("hard", "12", row.job_id, signed_hours_ago=hours_ago)
+        assert post(at, body).status == status
+        assert came_to(row) == (("bounced", "hard_bounce") if status == 204 else ("", ""))
+
+    @pytest.mark.parametrize("timestamp", ["soon", "nan", "inf", "", None, [1]])
+    def test_a_signature_of_mailgun_s_without_a_time_counts_for_nothing(self, tenant: Tenant, timestamp: Any) -> None:
+        token = uuid4().hex
+        signature = hmac.new(SIGNING_KEY.encode(), f"{timestamp}{token}".encode(), hashlib.sha256).hexdigest()
+        body = mailgun("hard", "12", None) | {
+            "signature": {"timestamp": timestamp, "token": token, "signature": signature}
+        }
+        assert post(a_provider(tenant, "mailgun"), body).status == 404
+
+    @pytest.mark.parametrize("hours_ago", [0, 13])
+    def test_mailgun_s_older_form_ends_too(self, tenant: Tenant, hours_ago: float) -> None:
+        at = a_provider(tenant, "mailgun")
+        row = a_mail(at)
+        signed = mailgun("delivered", "12", row.job_id, signed_hours_ago=hours_ago)["signature"]
+        form = urlencode(
+            {**signed, "event": "delivered", "recipient": "ana@example.com", "Message-Id": "<12>"}
+        ).encode()
+        answer = post(at, form, content_type="application/x-www-form-urlencoded")
+        assert answer.status == (204 if hours_ago == 0 else 404)
+        assert came_to(row)[0] == ("delivered" if hours_ago == 0 else "")
+
+    @pytest.mark.parametrize(
+        ("body", "content_type"),
+        [(DEEP, "application/json"), (b"x", "multipart/form-data")],
+        ids=["deep", "no boundary"],
+    )
+    def test_what_cannot_be_read_proves_nothing(self, tenant: Tenant, body: bytes, content_type: str) -> None:
+        assert post(a_provider(tenant, "mailgun"), body, content_type=content_type).status == 404
+
     @pytest.mark.parametrize("name", [name for name in sorted(REPORTS) if name != "mailgun"])
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b"[1]", b"null", b"\xff", b'"x"'])
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b"[1]", b"null", b"\xff", b'"x"', DEEP])
     def test_a_verified_body_that_cannot_be_read_says_so(self, tenant: Tenant, name: str, body: bytes) -> None:
         answer = post(a_provider(tenant, name), body)
         assert answer.status in (204, 400)

@@ -58,6 +58,13 @@ async def refused(sender: AnymailSender, to: str, **content: Any) -> SendError:
     return caught.value
 
 
+@contextlib.asynccontextmanager
+async def answering(name: str, status: int, answer: Any) -> AsyncIterator[tuple[AnymailSender, FarEnd]]:
+    body = json.dumps(answer).encode()
+    async with far_end(says(JSON % (status, len(body), body))) as end, opened(a_sender(name, end.url)) as sender:
+        yield sender, end
+
+
 class TestPostmark:
     async def test_a_mail_arrives_whole(self) -> None:
         content = Content(
@@ -124,6 +131,16 @@ class TestPostmark:
             error = await refused(sender, "sender@example.org")
         assert "is not a Sender Signature on your account. (Postmark 400)" in error.message
 
+    async def test_a_from_of_the_content_s_that_it_does_not_know_is_about_this_mail_alone(self) -> None:
+        async with at_postmark() as (sender, _end, _taken):
+            error = await refused(sender, "sender@example.org", text="x", from_address="Shop <shop@example.com>")
+            assert (error.code, error.permanent, error.account) == ("bad_from", True, False)
+            assert "is not a Sender Signature on your account. (Postmark 400)" in error.message
+            own = await refused(sender, "sender@example.org", text="x", from_address="News <news@example.org>")
+            assert (own.code, own.permanent, own.account) == ("sender_not_verified", False, True)
+            other = await refused(sender, "credits@example.org", text="x", from_address="Shop <shop@example.com>")
+            assert (other.code, other.account) == ("account_refused", True)
+
     async def test_a_wrong_token_is_about_the_account(self) -> None:
         async with far_end(postmark.postmark([])) as end:
             options = {"server_token": "wrong", "api_url": end.url}
@@ -133,6 +150,15 @@ class TestPostmark:
                     await sender.check()
         assert (error.code, error.account, caught.value.code) == ("account_refused", True, "account_refused")
         assert "wrong" not in error.message
+
+    async def test_a_token_that_cannot_stand_in_a_header_is_not_told(self) -> None:
+        options = {"server_token": "hush\nhush", "api_url": "http://127.0.0.1:9/"}
+        async with opened(a_sender("postmark", "", options=options)) as sender:
+            error = await refused(sender, "ana@example.org")
+            with pytest.raises(SendError) as caught:
+                await sender.check()
+        for each in (error, caught.value):
+            assert (each.code, each.account, "hush" in str(each)) == ("account_refused", True, False)
 
     async def test_check_asks_without_sending(self) -> None:
         async with at_postmark() as (sender, end, taken):
@@ -202,6 +228,12 @@ SUCCESS: dict[str, tuple[int, Any]] = {
 
 
 class TestOthers:
+    async def test_a_key_that_no_login_can_carry_is_not_told(self) -> None:
+        options = {"api_key": "hush\u201d", "sender_domain": "mg.example.org", "api_url": "http://127.0.0.1:9/"}
+        async with opened(a_sender("mailgun", "", options=options)) as sender:
+            error = await refused(sender, "ana@example.org")
+        assert (error.code, error.account, "hush" in str(error)) == ("account_refused", True, False)
+
     @pytest.mark.parametrize("name", sorted(SUCCESS))
     async def test_a_mail_is_handed_over_with_the_job_s_id(self, name: str) -> None:
         status, answer = SUCCESS[name]
@@ -230,6 +262,50 @@ class TestOthers:
         async with far_end(says(JSON % (status, len(body), body))) as end, opened(a_sender(name, end.url)) as sender:
             error = await refused(sender, "ana@example.org")
         assert error.code == code and (not kind or getattr(error, kind))
+
+    @pytest.mark.parametrize(
+        ("name", "status", "answer"),
+        [
+            ("brevo", 400, {"code": "duplicate_parameter", "message": "The idempotencyKey was used."}),
+            (
+                "resend",
+                409,
+                {"name": "invalid_idempotent_request", "message": "The key was used with another payload."},
+            ),
+        ],
+    )
+    async def test_a_copy_that_the_provider_keeps_out_was_taken_before(
+        self, name: str, status: int, answer: dict[str, str]
+    ) -> None:
+        async with answering(name, status, answer) as (sender, _end):
+            receipt = await sender.send(make_message("ana@example.org"))
+        assert (receipt.provider, receipt.message_id) == (MAILS[name].service.label, "")
+
+    async def test_an_error_of_the_provider_s_is_no_receipt_whatever_it_says(self) -> None:
+        async with answering("brevo", 500, {"code": "duplicate_parameter"}) as (sender, _end):
+            error = await refused(sender, "ana@example.org")
+        assert (error.code, error.ambiguous) == ("provider_error", True)
+
+    async def test_a_copy_that_meets_the_first_is_asked_for_again_and_goes_nowhere_else(self) -> None:
+        async with answering("resend", 409, {"name": "concurrent_idempotent_requests"}) as (sender, _end):
+            error = await refused(sender, "ana@example.org")
+        assert (error.code, error.permanent, error.ambiguous, error.account) == ("try_later", False, True, False)
+
+    @pytest.mark.parametrize(
+        ("status", "name", "code"),
+        [
+            (403, "validation_error", "sender_not_verified"),
+            (403, "invalid_api_key", "account_refused"),
+            (400, "validation_error", "refused_by_provider"),
+            (422, "validation_error", "refused_by_provider"),
+        ],
+    )
+    async def test_resend_s_word_means_another_thing_with_another_status(
+        self, status: int, name: str, code: str
+    ) -> None:
+        async with answering("resend", status, {"name": name, "message": "No."}) as (sender, _end):
+            error = await refused(sender, "ana@example.org")
+        assert error.code == code
 
     async def test_many_are_under_way_at_once(self) -> None:
         status, answer = SUCCESS["resend"]
