@@ -28,8 +28,8 @@ WITH o AS (
         reason = o.reason, error_message = {told("o.message")}, provider = o.provider, provider_message_id = o.provider_message_id,
         {blanked(when="o.status <> 'RETRYING'")},
         duration_ms = o.duration_ms, address = o.address, template_version_id = o.template_version_id, rendered = o.rendered,
-        details = CASE WHEN d.outcome = '' THEN o.details
-            ELSE coalesce(o.details, '{{}}') || jsonb_build_object('reports', coalesce(d.details -> 'reports', '[]')) END
+        details = CASE WHEN coalesce(d.details ?| '{{reports,suppressed}}', false) THEN coalesce(o.details, '{{}}')
+            || (SELECT jsonb_object_agg(key, value) FROM jsonb_each(d.details) WHERE key IN ('reports', 'suppressed')) ELSE o.details END
     FROM o WHERE d.id = o.id AND coalesce(d.lease_token = o.lease_token AND d.status = 'SENDING', false)
     RETURNING d.id, d.tenant_id, d.status, d.attempts, d.started_at, d.channel, d.template_code, d.error_message
 ), attempt AS (

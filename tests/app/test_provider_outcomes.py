@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
 from deliveries import lifecycle
 from deliveries.callbacks.base import EventKind, ProviderEvent
-from deliveries.channels import Channel, Outcome
+from deliveries.channels import Channel, Outcome, Status
 from deliveries.lifecycle import Recorded
-from deliveries.models import DeadLetter, Delivery, Suppression, Tenant
+from deliveries.models import DeadLetter, Delivery, DeliveryAttempt, Suppression, Tenant
 from deliveries.timeline import timeline
-from tests.factories import ContactFactory, DeliveryFactory, TenantFactory
+from tests.factories import ContactFactory, DeliveryAttemptFactory, DeliveryFactory, TenantFactory
+from tests.lifecycle import accept, claim, failed, finish, incoming, on_connection, sent, start
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 KINDS = {
@@ -32,6 +37,11 @@ KINDS = {
 }
 TEXTS = ["", "bounced", "delivered", "seen", "acknowledged", "complained"]
 MAILS = ["", "delivered", "bounced", "seen", "acknowledged", "complained"]
+LISTING = {
+    EventKind.BOUNCED: "hard_bounce",
+    EventKind.COMPLAINED: "complaint",
+    EventKind.UNSUBSCRIBED: "unsubscribed",
+}
 MANY = 3000
 MOST_BLOCKS_A_ROW = 100
 
@@ -93,34 +103,47 @@ def test_only_what_names_no_job_may_come_later(reference: str) -> None:
     assert lifecycle.record_outcomes(**to, events=[event]) == Recorded(unknown=1, may_come=True)
     named = ProviderEvent("m-1", EventKind.DELIVERED, reference=str(uuid4()))
     assert lifecycle.record_outcomes(**to, events=[named]) == Recorded(unknown=1)
+    mails = {"tenant_id": DeliveryFactory(sending=True, tenant=under_way.tenant).tenant_id, "channel": "email"}
+    assert lifecycle.record_outcomes(**to | mails, events=[event]) == Recorded(unknown=1)
     Delivery.objects.filter(pk=under_way.pk).update(tenant_id=F("tenant_id") + 1)
     assert lifecycle.record_outcomes(**to, events=[event]) == Recorded(unknown=1)
 
 
-def texts(tenant: Tenant, count: int, *, channel: str = Channel.SMS) -> list[Delivery]:
-    """Store texts, or messages of another channel, that were sent, `m-0` and so on."""
+def texts(tenant: Tenant, count: int, *, channel: str = Channel.SMS, is_unsure: bool = False) -> list[Delivery]:
+    """Store texts, or messages of another channel, that were sent, `m-0` and so on; or FAILED ones that may have been."""
     now = timezone.now()
-    return Delivery.objects.bulk_create(
+    values = {"status": "FAILED", "reason": "timeout"} if is_unsure else {"status": "SENT"}
+    rows = Delivery.objects.bulk_create(
         Delivery(
             tenant=tenant, job_id=uuid4(), user_id=uuid4(), channel=channel, priority=1, body_hash=b"", entrance="test",
-            created_at=now, accepted_at=now, finished_at=now, started_at=now, status="SENT", attempts=1, provider="A",
-            provider_message_id=f"m-{number}",
+            created_at=now, accepted_at=now, finished_at=now, started_at=now, attempts=1, provider="A",
+            provider_message_id=f"m-{number}", **values,
         )
         for number in range(count)
     )  # fmt: skip
+    if is_unsure:
+        DeliveryAttempt.objects.bulk_create(
+            DeliveryAttempt(delivery=row, number=1, started_at=now, finished_at=now, code="timeout", is_ambiguous=True)
+            for row in rows
+        )
+    return rows
 
 
 @pytest.mark.parametrize("by", ["message id", "job id"])
 @pytest.mark.parametrize("is_analyzed", [True, False])
 @pytest.mark.parametrize("channel", ["sms", "email"])
-def test_rows_are_found_by_an_index(by: str, is_analyzed: bool, channel: str) -> None:
+@pytest.mark.parametrize("is_unsure", [False, True])
+def test_rows_are_found_by_an_index(by: str, is_analyzed: bool, channel: str, is_unsure: bool) -> None:
     tenant = TenantFactory()
-    rows = texts(tenant, MANY, channel=channel)
+    rows = texts(tenant, MANY, channel=channel, is_unsure=is_unsure)
     with connection.cursor() as cursor:
         if is_analyzed:
-            cursor.execute("ANALYZE notification_delivery")
+            cursor.execute("ANALYZE notification_delivery, deliveries_deliveryattempt")
         else:
-            cursor.execute("DELETE FROM pg_statistic WHERE starelid = 'notification_delivery'::regclass")
+            cursor.execute(
+                """DELETE FROM pg_statistic
+                WHERE starelid IN ('notification_delivery'::regclass, 'deliveries_deliveryattempt'::regclass)"""
+            )
     events = [
         ProviderEvent(row.provider_message_id, EventKind.DELIVERED, reference=str(row.job_id) if by == "job id" else "")
         for row in rows[:10]
@@ -132,12 +155,12 @@ def test_rows_are_found_by_an_index(by: str, is_analyzed: bool, channel: str) ->
 
 
 def blocks() -> int:
-    """Return how many blocks of the table and its indexes this transaction read."""
+    """Return how many blocks of the tables and their indexes this transaction read."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """SELECT sum(pg_stat_get_xact_blocks_fetched(part.id)) FROM (
-                SELECT 'notification_delivery'::regclass AS id
-                UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = 'notification_delivery'::regclass) part"""
+            """WITH read (id) AS (VALUES ('notification_delivery'::regclass), ('deliveries_deliveryattempt'::regclass))
+            SELECT sum(pg_stat_get_xact_blocks_fetched(part.id)) FROM (
+                SELECT id FROM read UNION ALL SELECT indexrelid FROM pg_index JOIN read ON indrelid = read.id) part"""
         )
         return int(cursor.fetchone()[0])
 
@@ -167,21 +190,86 @@ def test_the_same_batch_twice_at_once_in_opposite_orders_is_recorded_once() -> N
     assert not Delivery.objects.exclude(details__reports__1=None)
 
 
-@pytest.mark.parametrize(("kind", "state"), [(EventKind.DELIVERED, "dismissed"), (EventKind.FAILED, "open")])
-def test_a_dead_letter_of_a_text_that_arrived_is_dismissed(kind: EventKind, state: str) -> None:
-    row = DeliveryFactory(channel="sms", sent=True)
-    Delivery.objects.filter(pk=row.pk).update(status="FAILED", reason="outcome_unknown")
-    letter = DeadLetter.objects.create(
+def a_dead_letter(row: Delivery) -> DeadLetter:
+    return DeadLetter.objects.create(
         kind="failed",
         delivery=row,
         tenant=row.tenant,
         reason="outcome_unknown",
-        channel="sms",
+        channel=row.channel,
         failed_at=timezone.now(),
     )
+
+
+@pytest.mark.parametrize(("kind", "state"), [(EventKind.DELIVERED, "dismissed"), (EventKind.FAILED, "open")])
+def test_a_dead_letter_of_a_text_that_arrived_is_dismissed(kind: EventKind, state: str) -> None:
+    row = DeliveryFactory(channel="sms", sent=True)
+    Delivery.objects.filter(pk=row.pk).update(status="FAILED", reason="outcome_unknown")
+    letter = a_dead_letter(row)
     assert record(row, kind).changed == 1
     letter.refresh_from_db()
     assert letter.state == state
+
+
+@pytest.mark.parametrize("trait", ["retrying", "failed", "expired", "suppressed", "cancelled"])
+@pytest.mark.parametrize("channel", ["email", "sms"])
+def test_what_a_provider_may_have_taken_takes_reports_whatever_became_of_it(channel: str, trait: str) -> None:
+    row = DeliveryFactory(channel=channel, address="ana@example.com", **{trait: True})
+    DeliveryAttemptFactory(delivery=row, code="timeout", is_ambiguous=True)
+    DeliveryAttemptFactory(delivery=row, number=2)
+    letter = a_dead_letter(row)
+    before = row.status
+    assert record(row, EventKind.DELIVERED, reference=str(row.job_id)) == Recorded(changed=1)
+    row.refresh_from_db()
+    letter.refresh_from_db()
+    assert (row.outcome, row.status, letter.state) == ("delivered", before, "dismissed")
+    record(row, EventKind.COMPLAINED, reference=str(row.job_id))
+    assert [reason for _, reason, _ in suppressed()] == (["complaint"] if channel == "email" else [])
+
+
+@pytest.mark.parametrize("trait", ["retrying", "failed"])
+def test_what_no_provider_can_have_taken_takes_no_report(trait: str) -> None:
+    row = DeliveryFactory(**{trait: True})
+    DeliveryAttemptFactory(delivery=row, is_ambiguous=False)
+    DeliveryAttemptFactory(is_ambiguous=True)
+    assert record(row, EventKind.BOUNCED, reference=str(row.job_id)) == Recorded()
+    row.refresh_from_db()
+    assert (row.outcome, suppressed()) == ("", [])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("status", [Status.RETRYING, Status.FAILED])
+def test_a_report_while_the_ambiguous_attempt_is_being_recorded_is_not_lost(status: Status) -> None:
+    contact = ContactFactory(tenant=Tenant.objects.get(slug="default"), email="ana@example.com")
+    [row_id] = accept(incoming(channel="email", user_id=str(contact.user_id)))
+    [claimed] = claim("email")
+    start([claimed])
+    told: list[Recorded] = []
+
+    def call() -> None:
+        try:
+            told.append(record(Delivery.objects.get(pk=row_id), EventKind.BOUNCED, reference=str(claimed.job_id)))
+        finally:
+            connection.close()
+
+    def waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid())")
+            return bool(cursor.fetchone()[0])
+
+    async def finish_while_it_waits(own: psycopg.AsyncConnection[Any]) -> None:
+        async with own.transaction():
+            ended = failed(claimed, status=status, reason="timeout", is_ambiguous=True)
+            await lifecycle.finish(own, outcomes=[ended])
+            thread.start()
+            await sync_to_async(wait_until)(waits, "the report waits for the row")
+
+    thread = threading.Thread(target=call)
+    on_connection(finish_while_it_waits)
+    thread.join()
+    row = Delivery.objects.get(pk=row_id)
+    assert (told, row.status, row.outcome) == ([Recorded(changed=1)], status, "bounced")
+    assert suppressed() == [("ana@example.com", "hard_bounce", row.job_id)]
 
 
 def suppressed() -> list[tuple[str, str, object]]:
@@ -195,9 +283,7 @@ class TestSuppression:
     @pytest.mark.parametrize(
         ("kind", "reason"),
         [
-            (EventKind.BOUNCED, "hard_bounce"),
-            (EventKind.COMPLAINED, "complaint"),
-            (EventKind.UNSUBSCRIBED, "unsubscribed"),
+            *LISTING.items(),
             (EventKind.FAILED, None),
             (EventKind.DELIVERED, None),
             (EventKind.OPENED, None),
@@ -237,6 +323,41 @@ class TestSuppression:
         record(row, EventKind.BOUNCED)
         Suppression.objects.all().delete()
         record(row, EventKind.BOUNCED)
+        assert suppressed() == []
+
+    @pytest.mark.parametrize("status", [Status.SENT, Status.RETRYING])
+    @pytest.mark.django_db(transaction=True)
+    def test_nor_does_one_that_is_repeated_after_the_receipt(self, status: Status) -> None:
+        contact = ContactFactory(tenant=Tenant.objects.get(slug="default"), email="ana@example.com")
+        [row_id] = accept(incoming(channel="email", user_id=str(contact.user_id)))
+        [claimed] = claim("email")
+        start([claimed])
+        row = Delivery.objects.get(pk=row_id)
+        record(row, EventKind.UNSUBSCRIBED, reference=str(row.job_id))
+        Suppression.objects.all().delete()
+        ended = {"status": status, "is_ambiguous": status == Status.RETRYING, "details": {"kept": 1}}
+        finish(failed(claimed, **ended) if status == Status.RETRYING else replace(sent(claimed), **ended))
+        row.refresh_from_db()
+        record(row, EventKind.UNSUBSCRIBED, reference=str(row.job_id))
+        assert (row.status, row.details["kept"], suppressed()) == (status, 1, [])
+
+    @pytest.mark.parametrize("kinds", list(permutations(LISTING, 2)))
+    def test_each_reason_counts_once_for_each_mail(self, kinds: tuple[EventKind, EventKind]) -> None:
+        row = DeliveryFactory(sent=True)
+        for kind in kinds:
+            record(row, kind)
+            assert [reason for _, reason, _ in suppressed()] == [LISTING[kind]]
+            Suppression.objects.all().delete()
+        record(row, *kinds)
+        assert suppressed() == []
+
+    def test_of_several_reasons_at_once_all_are_known_as_told(self) -> None:
+        row = DeliveryFactory(sent=True)
+        record(row, EventKind.BOUNCED, EventKind.COMPLAINED, EventKind.BOUNCED)
+        assert [reason for _, reason, _ in suppressed()] == ["complaint"]
+        Suppression.objects.all().delete()
+        for kind in (EventKind.COMPLAINED, EventKind.BOUNCED):
+            record(row, kind)
         assert suppressed() == []
 
     def test_what_is_on_the_list_stays_as_it_is(self) -> None:
