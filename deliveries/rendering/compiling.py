@@ -12,6 +12,7 @@ from typing import Any, Final
 import css_inline
 
 from deliveries.rendering import plain
+from deliveries.rendering.bounds import html_check
 from deliveries.rendering.engine import engine
 from deliveries.rendering.errors import RenderError
 from deliveries.rendering.frames import PLAIN, Frame, document_of
@@ -51,10 +52,12 @@ def compile_source(source: ContentSource) -> Compiled:
     parts = {part: Restored(getattr(source, part), part=part) for part in RENDERED}
     if source.body_format == "markdown":
         marks, body = _markdown_body(source)
+        html_check(body.html, part="markdown")
         text = plain.to_text(body, marks) if not source.text.strip() else ""
         html = _framed(surrounded(body, marks), source, marks) if source.markdown.strip() else ""
     else:
         marks = Marks([source.html, source.subject, source.preheader])
+        html_check(source.html)
         html = marks.take_html(source.html, "html")
         text = plain.to_text(plain.of_html(html, marks), marks) if html.strip() and not source.text.strip() else ""
         html = _inlined(html) if "<style" in html.lower() else html
@@ -106,6 +109,7 @@ def _frame_markdown(source: str) -> str:
         raise RenderError("render_error", str(first), line=first.line, column=first.column, part="frame")
     marks = Marks([source])
     html = surrounded(to_html(marks.take(source, "frame"), marks), marks)
+    html_check(html, part="frame")
     return marks.put_back(html, links_of(html, marks)).source
 
 
@@ -113,6 +117,7 @@ def _inlined(html: str) -> str:
     if not re.search(r"<body\b", html, re.IGNORECASE):
         # Else a parser would put a statement that comes first outside of the document.
         html = f"<html><body>{html}</body></html>"
+    html_check(html)
     try:
         return _inliner.inline(html)
     except css_inline.InlineError as error:

@@ -11,12 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from deliveries.rendering.errors import Problem
 from deliveries.rendering.filters import NAMES as FILTERS
 
 MAX_SOURCE_CHARACTERS = 256 * 1024
+MAX_TAGS = 1000
+MAX_WORDS = 500
 MAX_NESTING = 20
 MAX_SUMS = 16
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -79,8 +82,12 @@ def inspect(source: str) -> Shape:
     if problem := unstorable(source):
         shape.problems.append(Problem(*place(source, problem[0]), f"The text {problem[1]}"))
         return shape
-    loops = position = 0
+    loops = position = count = 0
     while (start := _next_tag(source, position)) >= 0:
+        count += 1
+        if count > MAX_TAGS:
+            shape.problems.append(Problem(*place(source, start), f"The text has more than {MAX_TAGS:,} tags."))
+            break
         if loops:
             shape.longest_repeated = max(shape.longest_repeated, start - position)
         try:
@@ -165,8 +172,10 @@ def _tag(source: str, start: int, loops: int) -> tuple[int, int]:
         if closing < 0:
             raise _Refused(start, "This comment has no end: add #}.")
         return closing + 2, loops
-    tokens = list(_tokens(source, start))
+    tokens = list(islice(_tokens(source, start), MAX_WORDS + 2))
     end = tokens.pop()
+    if len(tokens) > MAX_WORDS:
+        raise _Refused(start, f"This tag has more than {MAX_WORDS} words.")
     if kind == "{":
         _Expression(tokens).check()
     else:

@@ -11,6 +11,7 @@ from email.utils import parseaddr
 from typing import Any, Final
 
 from deliveries.rendering.asked import asked_names, example_contact, example_data
+from deliveries.rendering.bounds import html_check
 from deliveries.rendering.compiling import compile_source
 from deliveries.rendering.engine import template_check
 from deliveries.rendering.errors import Problem, RenderError
@@ -129,6 +130,11 @@ def _undeclared(source: ContentSource) -> Iterator[Problem]:
 
 def _unsafe(source: ContentSource) -> Iterator[Problem]:
     if source.body_format == "markdown" or not source.html:
+        return
+    try:
+        html_check(source.html)
+    except RenderError as error:
+        yield _problem(error)
         return
     marks = Marks([source.html])
     for word, message in unsafe_of(marks.take(source.html, "html"), marks):

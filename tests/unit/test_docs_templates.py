@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 from deliveries.rendering import PARTS, TYPES, ContentSource, Frame, context_of, render
+from deliveries.rendering.bounds import MAX_DEPTH, MAX_ELEMENTS, MAX_INLINED
 from deliveries.rendering.engine import FUEL
 from deliveries.rendering.filters import NAMES, SAFE_LINKS
-from deliveries.rendering.language import TAGS
+from deliveries.rendering.language import MAX_SOURCE_CHARACTERS, MAX_TAGS, MAX_WORDS, TAGS
 from deliveries.rendering.names import contact_of
 from deliveries.rendering.publishing import PLAUSIBLE_INNER_ITEMS, PLAUSIBLE_ITEMS, SAMPLE_CONTACT
 
@@ -51,6 +52,11 @@ def test_the_limits_are_the_code_s() -> None:
     refused = section("What publishing refuses")
     assert f"{FUEL:,} steps" in refused
     assert f"every list {PLAUSIBLE_ITEMS} items long and lists inside them {PLAUSIBLE_INNER_ITEMS}" in refused
+    assert f"{MAX_SOURCE_CHARACTERS:,} characters, with more than {MAX_TAGS:,} tags" in refused
+    assert f"a tag of more than {MAX_WORDS} words" in refused
+    assert f"more than {MAX_ELEMENTS:,} elements" in refused
+    assert f"more than {MAX_DEPTH} inside each other" in refused
+    assert f"more than {MAX_INLINED:,}" in refused
 
 
 def test_the_table_of_the_page_repeats_its_row() -> None:

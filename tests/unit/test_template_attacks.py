@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,3 +167,59 @@ def test_the_limit_holds_over_all_parts() -> None:
     with pytest.raises(RenderError) as caught:
         made(source, x="é" * (MAX_RENDERED_BYTES // 6))
     assert caught.value.code == "too_large"
+
+
+#: What publishing says, in a process of its own: some of these once killed it, or ate all memory or minutes.
+TRIED = """
+import resource, sys, threading
+from deliveries.rendering import ContentSource, publish_problems
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+part, words = sys.argv[1], eval(sys.argv[2])
+more = {"body_format": "markdown"} if part == "markdown" else {}
+source = ContentSource("s", **more, **{part: words}, locale="en")
+def check():
+    for problem in publish_problems({"en": source}, default_locale="en"):
+        print(problem)
+thread = threading.Thread(target=check)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "words", "refusal"),
+    [
+        ("html", "'{%if a%}' + '{%elif a%}' * 8000 + '{%endif%}'", "more than 1,000 tags"),
+        ("text", "'{%if a%}' + '{%elif a%}' * 8000 + '{%endif%}'", "more than 1,000 tags"),
+        ("markdown", "'{{ a }}' * 6000", "more than 1,000 tags"),
+        ("markdown", "'{%if a%}\\n' * 5000 + '{%endif%}\\n' * 5000", "more than 1,000 tags"),
+        ("text", "'{{ a' + ' and a' * 20000 + ' }}'", "more than 500 words"),
+        ("text", "'{{ ' + '-' * 20000 + 'a }}'", "more than 500 words"),
+        ("markdown", "'*' * 25000 + 'a' + '*' * 25000", "more than 4,000 elements"),
+        ("html", "'<style>i{a:b}</style>' + '<i>' * 16600", "more than 4,000 elements"),
+        ("html", "'<style>i{a:' + 'b' * 100000 + '}</style>' + '<i></i>' * 14000", "more than 4,000 elements"),
+        ("html", "'<style>i{a:' + 'b' * 100000 + '}</style>' + '<i></i>' * 1900", "style sheet is too long"),
+        ("html", "'<a ' * 4001", "more than 4,000 elements"),
+        ("html", "'<a ' * 4000", ""),
+        ("html", "'<div>' * 201 + 'x'", "more than 200 elements inside each other"),
+        ("html", "'<svg>' + '<td>' * 3000", "more than 200 elements inside each other"),
+        ("html", "'<p>' + ''.join(f'<b a{n}>' for n in range(150)) + '<p>x' * 2000", "too many elements open"),
+        ("html", "'<b><i></b></i>' * 150 + '<p>x' * 2000", "too many elements open"),
+    ],
+)
+def test_what_would_kill_or_stall_the_process_is_refused(part: str, words: str, refusal: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TRIED, part, words],
+        cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert refusal in done.stdout
+
+
+def test_a_long_ordinary_body_passes() -> None:
+    row = "<tr><td><a href='https://x.example'><strong>{{ x }}</strong></a><br><li>y<p>z</td></tr>"
+    styles = "<style>" + "td { color: #123456; } /* ordinary */ " * 100 + "</style>"
+    assert made(source_of("html", f"{styles}<table>{row * 300}</table>"), x="1").html.count("<strong>") == 300
+    words = "\n".join(f"- **[{n}](https://x.example/)** and *{{{{ x }}}}*" for n in range(300))
+    assert made(source_of("markdown", words, text=""), x="1").html.count("<li") == 300
