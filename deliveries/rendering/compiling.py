@@ -14,9 +14,9 @@ import css_inline
 from deliveries.rendering import plain
 from deliveries.rendering.bounds import html_check
 from deliveries.rendering.engine import engine
-from deliveries.rendering.errors import RenderError
+from deliveries.rendering.errors import Problem, RenderError
 from deliveries.rendering.frames import PLAIN, Frame, document_of
-from deliveries.rendering.language import inspect
+from deliveries.rendering.language import inspect, place, tags
 from deliveries.rendering.markdown import Body, surrounded, to_html
 from deliveries.rendering.marks import Marks, Restored
 from deliveries.rendering.places import links_of
@@ -29,6 +29,9 @@ FILLER: Final = "&zwnj;&nbsp;" * 30
 HIDDEN: Final = (
     "display:none;font-size:1px;line-height:1px;max-height:0;max-width:0;opacity:0;overflow:hidden;mso-hide:all"
 )
+#: Known only when a message is made: in a frame a word stands for each, which nothing may change or compare.
+LATER: Final = frozenset({"subject", "tenant"})
+AS_IT_IS: Final = frozenset({"subject", "tenant.name", "tenant.slug"})
 _inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 
 
@@ -86,6 +89,7 @@ def _framed(body: str, source: ContentSource, marks: Marks) -> str:
 
 
 def _document(frame: Frame, subject: str, locale: str, marks: Marks) -> str:
+    _frame_check(frame.html)
     template = frame.html or document_of(
         frame, **{part: _frame_markdown(getattr(frame, part)) for part in ("header", "footer", "legal")}
     )
@@ -104,13 +108,32 @@ def _document(frame: Frame, subject: str, locale: str, marks: Marks) -> str:
 @functools.lru_cache(maxsize=500)
 def _frame_markdown(source: str) -> str:
     """Return a line of the frame as HTML with its tags."""
-    if problems := inspect(source).problems:
-        first = problems[0]
-        raise RenderError("render_error", str(first), line=first.line, column=first.column, part="frame")
+    _frame_check(source)
     marks = Marks([source])
     html = surrounded(to_html(marks.take(source, "frame"), marks), marks)
     html_check(html, part="frame")
     return marks.put_back(html, links_of(html, marks)).source
+
+
+def _frame_check(source: str) -> None:
+    """Refuse what is no template language, and a frame that does more with LATER than print it.
+
+    Raises: RenderError `render_error`, with the place.
+    """
+    problems = inspect(source).problems
+    if not problems:
+        for tag in tags(source):
+            named = LATER.intersection(word.text for word in tag.words if word.kind == "name")
+            if named and (tag.is_statement or "".join(word.text for word in tag.words) not in AS_IT_IS):
+                message = (
+                    f"A frame can only print {' and '.join(sorted(named))} as it is: {{{{ subject }}}}, {{{{ tenant.name }}}}, "
+                    "{{ tenant.slug }}, without filters, conditions or anything else."
+                )
+                problems = [Problem(*place(source, tag.start), message)]
+                break
+    if problems:
+        first = problems[0]
+        raise RenderError("render_error", str(first), line=first.line, column=first.column, part="frame")
 
 
 def _inlined(html: str) -> str:

@@ -9,6 +9,7 @@ Purse. Nothing here knows templates.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -118,6 +119,12 @@ def _url(value: str) -> str:
     raise FilterError("A link must start with https://, http://, mailto:, tel:, / or #.")
 
 
+def _url_part(value: str) -> str:
+    if ":" in re.split("[/?#]", value, maxsplit=1)[0]:
+        raise FilterError("A part of a link cannot hold : before its first /, ? or #.")
+    return value
+
+
 TEXT: dict[str, Callable[..., Any]] = {
     "upper": str.upper,
     "lower": str.lower,
@@ -127,6 +134,7 @@ TEXT: dict[str, Callable[..., Any]] = {
     "truncate": _truncate,
     "urlencode": lambda value: quote(value, safe=""),
     "url": _url,
+    "url_part": _url_part,
 }
 LISTS: dict[str, Callable[..., Any]] = {
     "sort": _sort,

@@ -118,8 +118,8 @@ class Marks:
         self._tags.append((f"{{{{ {expression} }}}}", "", Origin("", 0)))
         return f"{self._head}{len(self._tags) - 1:05d}z"
 
-    def put_back(self, text: str, links: frozenset[str] = frozenset()) -> Restored:
-        """Return the text with the tags in place of their words. What `links` names is printed as a link's address."""
+    def put_back(self, text: str, links: Mapping[str, str] | None = None) -> Restored:
+        """Return the text with the tags in place of their words. What `links` names is printed through its filter."""
         restored, pieces, position, length = Restored(""), [], 0, 0
         for found in self._any.finditer(text):
             word = found[1] or found[2]
@@ -129,7 +129,7 @@ class Marks:
             if origin.part:
                 restored.starts.append(length)
                 restored.origins.append(origin)
-            pieces.append(as_link(tag) if word in links else tag)
+            pieces.append(as_link(tag, links[word]) if links and word in links else tag)
             length += len(pieces[-1])
             position = found.end()
         restored.source = "".join([*pieces, text[position:]])
@@ -143,8 +143,8 @@ class Marks:
         return int(word[-6:-1])
 
 
-def as_link(tag: str) -> str:
-    """Return a printing tag that lets only the addresses of links through."""
+def as_link(tag: str, filter_: str) -> str:
+    """Return a printing tag that lets only the addresses of links through, or parts of them."""
     head = 3 if tag[2] in "-+" else 2
     tail = 3 if tag[-3] in "-+" else 2
-    return f"{tag[:head]} ({tag[head:-tail].strip()})|url {tag[-tail:]}"
+    return f"{tag[:head]} ({tag[head:-tail].strip()})|{filter_} {tag[-tail:]}"

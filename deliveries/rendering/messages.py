@@ -54,7 +54,11 @@ def render_inline(title: str, body: str) -> Content:
 def _with_fallbacks(source: ContentSource, context: Mapping[str, Any]) -> Mapping[str, Any]:
     data = context.get("data", context)
     missing = filled(source.variables or (), data)
-    return {**missing, **context, **missing, "data": {**data, **missing}} if missing else context
+    if not missing:
+        return context
+    # What has a value without the job, as the link for unsubscribing has, keeps it.
+    wanted = {name: value for name, value in missing.items() if context.get(name) in (None, "")}
+    return {**context, **wanted, "data": {**data, **missing}}
 
 
 def _values(context: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from deliveries.rendering.engine import engine, plain
 from deliveries.rendering.filters import is_safe_link
-from deliveries.rendering.language import CONSTANTS, KEYWORDS, Tag, tags, unstorable
+from deliveries.rendering.language import CONSTANTS, KEYWORDS, Tag, inspect, tags, unstorable
 from deliveries.rendering.marks import Restored
 
 MAX_VALUE_CHARACTERS: Final = 4096
@@ -87,13 +87,20 @@ class Plan:
 
 
 def plan_of(parts: Sequence[tuple[str, bool]]) -> Plan | None:
-    """Return how templates (each with whether it is HTML) are put together. None: they are too unusual."""
+    """Return how templates (each with whether it is HTML) are put together. None: they are too unusual.
+
+    What one part sets would be known to the next, so whoever sets anything is.
+    """
+    if any(tag.name == "set" for source, _ in parts for tag in tags(source)):
+        return None
     plan = Plan()
     pieces = [_pieces(source, is_html, plan) for source, is_html in parts]
     words = [piece for found in pieces for piece in found if isinstance(piece, str)]
     if sum(map(len, pieces)) > 2 * MAX_PRINTS or unstorable("".join(words)):
         return None
     plan.joined_blocks = [(html, len(all_), Restored("\0".join(all_))) for html, all_ in plan.blocks.items() if all_]
+    if any(inspect(joined.source.replace("\0", " ")).problems for _, _, joined in plan.joined_blocks):
+        return None
     if all(len(each.path) < 3 for each in plan.prints):
         plan.short = [(each.path[0], each.path[1] if len(each.path) > 1 else None) for each in plan.prints]
     used = (tag.words for _, _, blocks in plan.joined_blocks for tag in tags(blocks.source))
@@ -128,7 +135,7 @@ def _pieces(source: str, is_html: bool, plan: Plan) -> list[Piece]:
     """Cut a template into literal words, fields and blocks; the latter two are noted in the plan."""
     block = "html block" if is_html else "text block"
     found = list(tags(source))
-    if any(tag.trims or tag.name == "set" for tag in found):
+    if any(tag.trims for tag in found):
         plan.blocks[is_html].append(source)
         return [(block, len(plan.blocks[is_html]) - 1)]
     pieces: list[Piece] = []

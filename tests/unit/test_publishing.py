@@ -156,3 +156,13 @@ def test_a_value_of_another_type_fails_with_a_clear_sentence(type_: Any, good: l
         with pytest.raises(RenderError, match="The job's x is not what the template declares: it must be") as caught:
             render(source, context_of({"x": value}, contact={}, tenant={}))
         assert caught.value.code == "render_error"
+
+
+@pytest.mark.parametrize(
+    ("link", "made"), [("https://j.example/u/1", "https://j.example/u/1"), ("", "https://elsewhere.example/")]
+)
+def test_a_fallback_leaves_the_link_for_unsubscribing_alone(link: str, made: str) -> None:
+    declared = (Variable("unsubscribe_url", "url", required=False, fallback="https://elsewhere.example/"),)
+    source = ContentSource("s", "{{ unsubscribe_url }}", variables=declared)
+    context = context_of({}, contact={}, tenant={}, unsubscribe_url=link)
+    assert render(source, context).text == made

@@ -140,6 +140,16 @@ def test_a_frame_of_its_own_is_used_whole() -> None:
     assert inner(html.replace(' class="x"', "")) == "<i>A &amp; B</i><p>hi</p><hr>"
 
 
+def test_a_frame_prints_tenant_and_subject_as_they_are() -> None:
+    frame = Frame(
+        html="{{ body }}<i>{{- tenant.name -}}</i>{% if locale == 'de' %}<b>{{ tenant.slug }} {{ subject }}</b>{% endif %}"
+    )
+    html = made(
+        ContentSource("A {{ x }}", body_format="markdown", markdown="hi", frame=frame, locale="de"), x="subject"
+    ).html
+    assert inner(html) == "<p>hi</p><i>Juniper</i><b>juniper A subject</b>"
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
@@ -148,6 +158,14 @@ def test_a_frame_of_its_own_is_used_whole() -> None:
         (Frame(html="{{ body"), "no end"),
         (Frame(html="{{ body }}{{ contact.name }}"), "missing in the frame, line 1"),
         (Frame(footer="{{ order }}"), "missing in the frame"),
+        (Frame(footer="Sent by\n{{ tenant.name|upper }}"), "line 2, column 1: A frame can only print tenant as it is"),
+        (
+            Frame(html="{{ body }}{{ subject|truncate(6) }}"),
+            "line 1, column 11: A frame can only print subject as it is",
+        ),
+        (Frame(legal="{% if tenant.slug == 'j' %}J{% endif %}"), "can only print tenant"),
+        (Frame(header="{% set x = subject %}{{ x|upper }}"), "can only print subject"),
+        (Frame(header="{{ tenant['name'] }}"), "can only print tenant"),
         (Frame(html="{% for a in body %}{{ body }}{% endfor %}"), "render_error"),
     ],
 )

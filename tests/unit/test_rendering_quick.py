@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliveries.rendering import ContentSource, RenderError, context_of, messages, render
+from deliveries.rendering.quick import Plan
 from deliveries.senders.base import Content
 
 WORDS = st.text(alphabet="aé{}%<&'\"/ \n", max_size=6)
@@ -22,13 +23,23 @@ TAGS = st.sampled_from(
         "{{ a }}", "{{ a.b }}", "{{ data.a }}", "{{ c|default('none <b>') }}", "{{ a.b|default('x') }}", "{{ contact.name }}",
         "{{ contact.attributes.plan }}", "{{- a -}}", "{{ a|upper }}", "{{ 'lit' }}", "{{ true }}", "{{ a if c else b }}",
         "{% if a %}yes {{ b }}{% endif %}", "{% for x in items %}{{ x }},{{ loop.index }}{% endfor %}", "{% set a = b %}",
+        "{% set who = 'Boss' %}Hi {{ who }}", "{% if who %}for {{ who }}{% endif %}", "{{ who|default('x')|upper }}",
         "{# note #}", "{% if a %}{% for x in items %}{{ a }}{% endfor %}{% else %}no{% endif %}", "{{ loop }}", "{{ missing }}",
         "<a href='{{ a }}'>",
     ]
 )  # fmt: skip
 SOURCES = st.lists(st.one_of(WORDS, TAGS), max_size=6).map("".join)
 DATA = st.fixed_dictionaries(
-    {}, optional={"a": VALUES, "b": VALUES, "c": VALUES, "items": VALUES, "contact": VALUES, "": VALUES}
+    {},
+    optional={
+        "who": st.text(max_size=3),
+        "a": VALUES,
+        "b": VALUES,
+        "c": VALUES,
+        "items": VALUES,
+        "contact": VALUES,
+        "": VALUES,
+    },
 )
 ANA = {"name": "Ana <3", "attributes": {"plan": "plus"}}
 
@@ -64,3 +75,35 @@ def test_an_ordinary_message_takes_the_quick_way(monkeypatch: pytest.MonkeyPatch
     render(source, context_of({"a": "1", "link": "https://x"}, contact=ANA, tenant={"name": "J"}))
     monkeypatch.setattr(messages, "engine", None)
     render(source, context_of({"a": "2", "link": "https://x"}, contact=ANA, tenant={"name": "J"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("{% if a %}yes{% endif %} and {% for x in items %}{{ x }},{% endfor %}", "<p>{{ a }}</p>"),
+        ("{{ a|upper }} {{- a -}}", "<p>{% if a %}<b>{{ a }}</b>{% endif %}</p>{{ a|lower }}{{ items|join }}"),
+    ],
+)
+def test_a_message_of_many_blocks_takes_the_quick_way(text: str, html: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled: list[list[str]] = []
+    fill = Plan.fill
+
+    def noted(plan: Plan, context: Any) -> list[str]:
+        filled.append(fill(plan, context))
+        return filled[-1]
+
+    data = {"a": "Ab&", "items": ["x", "y"]}
+    source = ContentSource("For {{ a|lower }}{% if a %}!{% endif %}", text, html)
+    monkeypatch.setattr(Plan, "fill", noted)
+    quick = outcome(source, data)
+    assert len(filled) == 1
+    monkeypatch.setattr(messages, "plan_of", lambda parts: None)
+    assert quick == outcome(ContentSource("For {{ a|lower }}{% if a %}!{% endif %}", text, html), data)
+    assert len(filled) == 1
+
+
+def test_what_one_part_sets_is_unknown_to_the_others() -> None:
+    source = ContentSource('{% set who = "Boss" %}Hi {{ who }}', "Hello {% if who %}{{ who }}{% endif %}")
+    made = outcome(source, {"who": "Ana"})
+    assert isinstance(made, Content)
+    assert (made.subject, made.text) == ("Hi Boss", "Hello Ana")
