@@ -164,6 +164,16 @@ def test_who_may_send_but_not_write_sends_what_is_saved(draft: TemplateVersion) 
     assert Delivery.objects.get().content["title"] == "[Test] Welcome"
 
 
+def test_what_is_written_while_the_draft_is_published_is_what_its_test_sends(
+    admin_client: Client, draft: TemplateVersion
+) -> None:
+    words = form(draft, subject="Mine") | {"channel": "email", "to": "me@example.org"}
+    signed_in("view_template", "change_template").post(url(draft, "publish"))
+
+    assert admin_client.post(url(draft, "test"), words).json()["is_sent"]
+    assert Delivery.objects.get().content["title"] == "[Test] Mine"
+
+
 def test_tests_are_bounded(admin_client: Client, draft: TemplateVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template_editor, "TESTS_A_MINUTE", 1)
 
