@@ -7,7 +7,7 @@ A request of editor.js (`Accept: application/json`) is answered in JSON, the pla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from django.conf import settings
@@ -179,7 +179,9 @@ class VersionAdmin(StaffAdmin):
     def _save(self, request: HttpRequest, version: TemplateVersion, posted: forms.Posted) -> Saved:
         draft, problems = posted.draft, posted.problems
         if starter := STARTERS.get(request.POST.get("_starter", "")):
-            draft, problems = starter.draft(draft.default_locale or version.default_locale), []
+            begun = starter.draft(draft.default_locale or version.default_locale)
+            hides = begun.hides_personal_data or draft.hides_personal_data
+            draft, problems = replace(begun, hides_personal_data=hides), []
             if _has_words(posted.draft):
                 problems = [Problem(1, 1, "There are words already. Empty them first.")]
         if problems:

@@ -166,6 +166,35 @@ def test_whether_personal_data_is_hidden_is_saved_with_the_draft(admin_client: C
     admin_client.post(url(draft), form(TemplateVersion.objects.get()))
     draft.template.refresh_from_db()
     assert not draft.template.hides_personal_data
+    admin_client.post(url(draft), form(TemplateVersion.objects.get()))
+    told = LogEntry.objects.filter(change_message__startswith="Hide").order_by("id")
+    assert [entry.change_message for entry in told] == [
+        "Hide personal data after sending: on.",
+        "Hide personal data after sending: off.",
+    ]
+
+
+def test_who_would_unhide_what_another_hid_sees_it_among_the_changes(
+    admin_client: Client, draft: TemplateVersion
+) -> None:
+    mine = form(draft)
+    signed_in("view_template", "change_template").post(url(draft), mine | {"hides_personal_data": "on"})
+
+    shown = admin_client.post(url(draft, "changes"), mine).content.decode()
+    same = admin_client.post(url(draft, "changes"), mine | {"hides_personal_data": "on"}).content.decode()
+
+    assert "Hide personal data after sending" in shown
+    assert "Hide personal data" not in same
+
+
+def test_a_starter_unhides_nothing(admin_client: Client, tenant: Tenant) -> None:
+    template = TemplateFactory(tenant=tenant, published=False, subject="", text="", hides_personal_data=True)
+    draft = template.versions.get()
+
+    admin_client.post(url(draft), form(draft) | {"_starter": "welcome", "hides_personal_data": "on"})
+
+    saved = Draft.of(TemplateVersion.objects.select_related("template").get())
+    assert (saved.contents["en"].subject != "", saved.hides_personal_data) == (True, True)
 
 
 def test_declared_fields_are_saved_with_their_types(admin_client: Client, draft: TemplateVersion) -> None:

@@ -141,6 +141,9 @@ def test_a_contacts_values_do_not_go_out_in_tests_of_what_hides_them(
 
     assert "sample values" in sent(admin_client, draft, "me@example.org", hides_personal_data="on", **as_ana)["told"]
     assert sent(admin_client, draft, "me@example.org", **as_ana)["is_sent"]
+    draft.template.hides_personal_data = True
+    draft.template.save()
+    assert "sample values" in sent(admin_client, draft, "me@example.org", **as_ana)["told"]  # unticked, not saved
 
 
 def test_words_that_cannot_be_rendered_are_not_sent(admin_client: Client, draft: TemplateVersion) -> None:
