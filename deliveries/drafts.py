@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
+from deliveries.audit import record
 from deliveries.models import Template, TemplateVersion
 from deliveries.rendering import ContentSource, Variable, variables_of
 from deliveries.templating import template_save_draft, version_sources
@@ -32,6 +33,7 @@ PART_NAMES: Final = {
     "from_address": "From",
     "reply_to": "Reply-To",
 }
+HIDES: Final = "Hide personal data after sending"
 CONTEXT_LINES: Final = 2
 
 
@@ -99,6 +101,7 @@ def newest_version(template: Template) -> TemplateVersion:
 def draft_save(*, template: Template, draft: Draft, began_from: str, by: AbstractBaseUser) -> TemplateVersion:
     """Save a draft over the state that `began_from` (of `revision_of`) names, and return its version.
 
+    Whether personal data is hidden belongs to the template, so it holds at once; the log tells of it by itself.
     One transaction under a lock of the template, so of two who began from one state the second is told.
     Raises: DraftChanged, TemplateRefused; nothing is saved then.
     """
@@ -109,6 +112,7 @@ def draft_save(*, template: Template, draft: Draft, began_from: str, by: Abstrac
     if locked.hides_personal_data != draft.hides_personal_data:
         locked.hides_personal_data = draft.hides_personal_data
         locked.save(update_fields=["hides_personal_data"])
+        record(staff_id=by.pk, rows=[locked], message=f"{HIDES}: {_hides_text(draft)}.")
     return template_save_draft(
         template=locked,
         contents=draft.contents,
@@ -127,11 +131,16 @@ def changes(*, saved: Draft, mine: Draft) -> list[Change]:
             (f"{locale}: {name}", parts_of(theirs)[part], parts_of(own)[part]) for part, name in PART_NAMES.items()
         ]
     pairs.append(("Fields", _fields_text(saved), _fields_text(mine)))
+    pairs.append((HIDES, _hides_text(saved), _hides_text(mine)))
     return [Change(title, list(_lines(before, after))) for title, before, after in pairs if before != after]
 
 
 def _fields_text(draft: Draft) -> str:
     return "\n".join(json.dumps(each.as_json(), ensure_ascii=False) for each in draft.variables or ())
+
+
+def _hides_text(draft: Draft) -> str:
+    return "on" if draft.hides_personal_data else "off"
 
 
 def _lines(before: str, after: str) -> Iterator[Line]:

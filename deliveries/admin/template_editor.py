@@ -7,7 +7,7 @@ A request of editor.js (`Accept: application/json`) is answered in JSON, the pla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from django.conf import settings
@@ -110,10 +110,9 @@ class VersionAdmin(StaffAdmin):
         version = self._get(request, object_id)
         if request.method != "POST":
             return self._page(request, version)
-        # What was a draft when the page was opened may be published by now; then the words become the next draft.
-        if not self.has_change_permission(request, version if "revision" not in request.POST else None):
+        posted = self._typed(request, version)
+        if posted is None:
             raise PermissionDenied
-        posted = forms.read(request.POST)
         done = self._save(request, version, posted)
         return self._page_after(request, version, posted, done) if request.accepts("text/html") else _json_after(done)
 
@@ -140,7 +139,7 @@ class VersionAdmin(StaffAdmin):
         version = self._get(request, pk)
         if not may_preview(f"session:{request.session.session_key}"):
             return JsonResponse({"detail": "Too many previews."}, status=429, headers={"Retry-After": WINDOW_SECONDS})
-        posted = forms.read(request.POST) if self.has_change_permission(request, version) else None
+        posted = self._typed(request, version)
         newest = newest_version(version.template)
         answer = {**shown(request, version, posted), "revision": revision_of(newest)}
         if posted and answer["revision"] != request.POST.get("revision"):
@@ -163,15 +162,26 @@ class VersionAdmin(StaffAdmin):
     def test(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Send what stands in the editor, or is saved, to one address or contact. Answers what became of it. 429 when it is too often."""
         version = self._get(request, pk)
-        posted = forms.read(request.POST) if self.has_change_permission(request, version) else None
+        posted = self._typed(request, version)
         if not is_within(f"tests:{staff(request).pk}", most=TESTS_A_MINUTE, seconds=60):
             return JsonResponse({"told": f"More than {TESTS_A_MINUTE} tests a minute. Wait a little."}, status=429)
         return JsonResponse(send_test(request, version, posted))
 
+    def _typed(self, request: HttpRequest, version: TemplateVersion) -> forms.Posted | None:
+        """Return what was typed into the page. None: it could only be looked at there.
+
+        Only a page that may be edited posts a `revision`. What was a draft when it was opened may be published by now: it still shows
+        and sends what was typed, and saving makes of it the next draft.
+        """
+        is_editor = self.has_change_permission(request, version if "revision" not in request.POST else None)
+        return forms.read(request.POST) if is_editor else None
+
     def _save(self, request: HttpRequest, version: TemplateVersion, posted: forms.Posted) -> Saved:
         draft, problems = posted.draft, posted.problems
         if starter := STARTERS.get(request.POST.get("_starter", "")):
-            draft, problems = starter.draft(draft.default_locale or version.default_locale), []
+            begun = starter.draft(draft.default_locale or version.default_locale)
+            hides = begun.hides_personal_data or draft.hides_personal_data
+            draft, problems = replace(begun, hides_personal_data=hides), []
             if _has_words(posted.draft):
                 problems = [Problem(1, 1, "There are words already. Empty them first.")]
         if problems:

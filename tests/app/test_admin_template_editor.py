@@ -166,6 +166,35 @@ def test_whether_personal_data_is_hidden_is_saved_with_the_draft(admin_client: C
     admin_client.post(url(draft), form(TemplateVersion.objects.get()))
     draft.template.refresh_from_db()
     assert not draft.template.hides_personal_data
+    admin_client.post(url(draft), form(TemplateVersion.objects.get()))
+    told = LogEntry.objects.filter(change_message__startswith="Hide").order_by("id")
+    assert [entry.change_message for entry in told] == [
+        "Hide personal data after sending: on.",
+        "Hide personal data after sending: off.",
+    ]
+
+
+def test_who_would_unhide_what_another_hid_sees_it_among_the_changes(
+    admin_client: Client, draft: TemplateVersion
+) -> None:
+    mine = form(draft)
+    signed_in("view_template", "change_template").post(url(draft), mine | {"hides_personal_data": "on"})
+
+    shown = admin_client.post(url(draft, "changes"), mine).content.decode()
+    same = admin_client.post(url(draft, "changes"), mine | {"hides_personal_data": "on"}).content.decode()
+
+    assert "Hide personal data after sending" in shown
+    assert "Hide personal data" not in same
+
+
+def test_a_starter_unhides_nothing(admin_client: Client, tenant: Tenant) -> None:
+    template = TemplateFactory(tenant=tenant, published=False, subject="", text="", hides_personal_data=True)
+    draft = template.versions.get()
+
+    admin_client.post(url(draft), form(draft) | {"_starter": "welcome", "hides_personal_data": "on"})
+
+    saved = Draft.of(TemplateVersion.objects.select_related("template").get())
+    assert (saved.contents["en"].subject != "", saved.hides_personal_data) == (True, True)
 
 
 def test_declared_fields_are_saved_with_their_types(admin_client: Client, draft: TemplateVersion) -> None:
@@ -317,6 +346,23 @@ def test_the_preview_tells_of_the_other_before_anything_is_saved(admin_client: C
     assert "changed this" in admin_client.post(url(draft, "preview"), mine).json()["conflict"]["sentence"]
 
 
+def test_words_written_while_the_draft_was_published_are_what_the_preview_shows(
+    admin_client: Client, draft: TemplateVersion
+) -> None:
+    mine = form(draft, text="Mine")
+    signed_in("view_template", "change_template").post(url(draft, "publish"))
+
+    before = admin_client.post(url(draft, "preview"), mine).json()
+    # "Save mine in its place" was refused: the page goes on with the revision of what is published.
+    newest = mine | {"revision": before["revision"]}
+    assert admin_client.post(url(draft), newest | {"contents-0-text": "{{"}, headers=JSON).json()["problems"]
+    after = admin_client.post(url(draft, "preview"), newest).json()
+
+    assert [each["channels"]["sms"]["text"] for each in (before, after)] == ["Mine", "Mine"]
+    assert "published v1" in before["conflict"]["sentence"]
+    assert "conflict" not in after
+
+
 # The preview.
 
 
@@ -376,8 +422,10 @@ def test_of_a_published_version_and_for_lookers_the_saved_words_are_shown(
 ) -> None:
     version = TemplateFactory(tenant=tenant, text="Published").versions.get()
     words = form(draft, text="Other")
+    looked_at = {name: value for name, value in words.items() if name != "revision"}  # as its page posts it
 
-    assert admin_client.post(url(version, "preview"), words).json()["channels"]["sms"]["text"] == "Published"
+    assert 'name="revision"' not in admin_client.get(url(version)).content.decode()
+    assert admin_client.post(url(version, "preview"), looked_at).json()["channels"]["sms"]["text"] == "Published"
     assert signed_in("view_template").post(url(draft, "preview"), words).json()["channels"]["sms"]["text"] == "Fine"
 
 

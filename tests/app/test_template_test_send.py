@@ -141,6 +141,9 @@ def test_a_contacts_values_do_not_go_out_in_tests_of_what_hides_them(
 
     assert "sample values" in sent(admin_client, draft, "me@example.org", hides_personal_data="on", **as_ana)["told"]
     assert sent(admin_client, draft, "me@example.org", **as_ana)["is_sent"]
+    draft.template.hides_personal_data = True
+    draft.template.save()
+    assert "sample values" in sent(admin_client, draft, "me@example.org", **as_ana)["told"]  # unticked, not saved
 
 
 def test_words_that_cannot_be_rendered_are_not_sent(admin_client: Client, draft: TemplateVersion) -> None:
@@ -162,6 +165,16 @@ def test_a_test_needs_its_permission_a_token_and_post(admin_client: Client, draf
 def test_who_may_send_but_not_write_sends_what_is_saved(draft: TemplateVersion) -> None:
     assert sent(signed_in("view_template", "add_delivery"), draft, "me@example.org")["is_sent"]
     assert Delivery.objects.get().content["title"] == "[Test] Welcome"
+
+
+def test_what_is_written_while_the_draft_is_published_is_what_its_test_sends(
+    admin_client: Client, draft: TemplateVersion
+) -> None:
+    words = form(draft, subject="Mine") | {"channel": "email", "to": "me@example.org"}
+    signed_in("view_template", "change_template").post(url(draft, "publish"))
+
+    assert admin_client.post(url(draft, "test"), words).json()["is_sent"]
+    assert Delivery.objects.get().content["title"] == "[Test] Mine"
 
 
 def test_tests_are_bounded(admin_client: Client, draft: TemplateVersion, monkeypatch: pytest.MonkeyPatch) -> None:
