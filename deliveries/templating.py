@@ -128,19 +128,25 @@ def brand_save(*, brand: Brand) -> None:
 
     Raises: TemplateRefused for a frame that is not sound or has no place for the words.
     """
-    _refuse(frame_problems(Frame.of(model_to_dict(brand))))
+    _refuse(frame_problems(Frame.of(model_to_dict(brand)), tenant=brand.tenant))
     if brand.pk is not None:
         brand.revision = F("revision") + 1
     brand.save()
     brand.refresh_from_db()
 
 
-def frame_problems(frame: Frame) -> list[Problem]:
-    """Return what is wrong with a frame: it is rendered around a sample."""
-    try:
-        framed_sample(frame)
-    except RenderError as error:
-        return [Problem(error.line or 1, error.column or 1, error.message, part=error.part)]
+def frame_problems(frame: Frame, *, tenant: Tenant) -> list[Problem]:
+    """Return what is wrong with a frame: it is rendered around a sample in each language that the tenant's templates have.
+
+    One query.
+    """
+    contents = TemplateContent.objects.filter(version__template__tenant=tenant)
+    written = contents.order_by("locale").values_list("locale", flat=True).distinct()
+    for locale in dict.fromkeys([tenant.default_locale, *written]):
+        try:
+            framed_sample(frame, locale=locale)
+        except RenderError as error:
+            return [Problem(error.line or 1, error.column or 1, error.message, locale=locale, part=error.part)]
     return []
 
 

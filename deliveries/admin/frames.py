@@ -51,8 +51,9 @@ class BrandForm(forms.ModelForm):  # type: ignore[type-arg]  # the plain class t
         values = super().clean() or {}
         if not self.errors:
             look = {name: values.get(name) or "" for name in LOOK}
-            for problem in frame_problems(Frame.of(look)):
-                self.add_error("frame_html" if look["frame_html"] else None, problem.message)
+            tenant = values.get("tenant") or getattr(self.instance, "tenant", None) or Tenant.objects.get()
+            for problem in frame_problems(Frame.of(look), tenant=tenant):
+                self.add_error("frame_html" if look["frame_html"] else None, f"{problem.locale}: {problem.message}")
         return values
 
 
