@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -283,6 +284,12 @@ def test_without_a_csrf_token_nothing_happens(draft: TemplateVersion, action: st
 @pytest.mark.parametrize("action", ["publish", "preview", "changes"])
 def test_get_does_nothing(admin_client: Client, draft: TemplateVersion, action: str) -> None:
     assert admin_client.get(url(draft, action)).status_code == 405
+
+
+def test_a_reload_brings_back_what_is_saved(admin_client: Client, draft: TemplateVersion) -> None:
+    page = admin_client.get(url(draft)).content.decode()
+
+    assert re.search('<form[^>]* id="ed-form"[^>]* autocomplete="off"', page)
 
 
 def test_the_page_takes_a_fixed_number_of_queries(
