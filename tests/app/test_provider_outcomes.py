@@ -253,9 +253,12 @@ def test_a_report_while_the_ambiguous_attempt_is_being_recorded_is_not_lost(stat
             connection.close()
 
     def waits() -> bool:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid())")
-            return bool(cursor.fetchone()[0])
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid())")
+                return bool(cursor.fetchone()[0])
+        finally:
+            connection.close()  # it runs in a thread of its own
 
     async def finish_while_it_waits(own: psycopg.AsyncConnection[Any]) -> None:
         async with own.transaction():
