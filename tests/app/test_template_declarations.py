@@ -163,7 +163,7 @@ def test_a_frame_that_is_not_sound_is_not_saved() -> None:
 def test_a_frame_that_fails_in_one_language_of_the_tenant_is_not_saved() -> None:
     template = TemplateFactory(text="Hello", also={"de": {}})
     brand = Brand(tenant=template.tenant, footer="{% if locale == 'de' %}{{ oops }}{% endif %}")
-    with pytest.raises(TemplateRefused, match=r"^de frame, line 1") as caught:
+    with pytest.raises(TemplateRefused, match=r"^de frame, line .+oops") as caught:
         brand_save(brand=brand)
     assert [problem.locale for problem in caught.value.problems] == ["de"]
     brand_save(brand=Brand(tenant=TenantFactory(), footer=brand.footer))
