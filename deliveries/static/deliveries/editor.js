@@ -407,14 +407,7 @@ let clean = "";
 const written = () => new URLSearchParams([...new FormData(form)].filter(([name]) => !["csrfmiddlewaretoken", "revision"].includes(name))).toString();
 const isDirty = () => !("readonly" in form.dataset) && written() !== clean;
 
-let saving = null;
-
-/** One save at a time: a second would begin from a revision that the first is about to change. */
-function save(options) {
-  saving ??= post(options).finally(() => { saving = null; });
-}
-
-async function post({ publish = false } = {}) {
+async function save({ publish = false } = {}) {
   const body = new FormData(form);
   const before = written();
   if (publish) body.set("_publish", "1");
@@ -553,7 +546,7 @@ function listen() {
     }
   });
   addEventListener("beforeunload", (event) => { if (isDirty()) event.preventDefault(); });
-  byId("ed-publish-now")?.addEventListener("click", async () => { byId("ed-publish").close(); await saving; save({ publish: true }); });
+  byId("ed-publish-now")?.addEventListener("click", () => { byId("ed-publish").close(); save({ publish: true }); });
   byId("ed-insert-search").addEventListener("input", listFields);
   byId("ed-insert").addEventListener("keydown", moveInMenu);
   byId("ed-language")?.addEventListener("toggle", () => { byId("ed-language-from").textContent = current() ? localeOf(current()) : ""; });
