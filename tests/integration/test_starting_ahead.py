@@ -51,7 +51,8 @@ def test_rows_that_were_started_ahead_and_cut_before_their_turn_are_known_not_to
     dispatcher = Dispatcher({"ws": sender}, heartbeat=Heartbeat("test"))
     dispatcher.start()
     try:
-        dispatcher.runs.of("ws")[0]._records.rows_per_second = 1000.0  # as after a minute of a provider that was fast until now
+        (run,) = dispatcher.runs.of("ws")
+        run._records.rows_per_second = 1000.0  # as after a minute of a provider that was fast until now
         accept(*(incoming() for _ in range(ROWS)))
         dispatcher.look("ws")
         wait_until(lambda: DeliveryAttempt.objects.count() == ROWS, "every try was cut and recorded")
