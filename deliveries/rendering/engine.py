@@ -2,8 +2,8 @@
 text.
 
 The bounds of one rendering: FUEL steps, MAX_WORK characters copied by filters and as many printed, and of a loop's
-plain text FUEL times its longest stretch, for which fuel is cut. So no template and no data can take more than some
-tens of megabytes or seconds.
+plain text FUEL times its longest stretch, for which fuel is cut, as it is where a step may read much of the data
+(weighing.py). So no template and no data can take more than some tens of megabytes or seconds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from minijinja import Environment, TemplateError
 
@@ -19,11 +19,14 @@ from deliveries.rendering.errors import Problem, RenderError
 from deliveries.rendering.filters import FilterError, Purse, SpentError, filters_for, kind_of
 from deliveries.rendering.language import inspect, place
 from deliveries.rendering.marks import Restored
+from deliveries.rendering.weighing import Reading, heaviest, readings
 
 MAX_RENDERED_BYTES: Final = 1024 * 1024
 MAX_COMPILED: Final = 2000
 FUEL: Final = 50_000
 MAX_REPEATED_CHARACTERS: Final = 32 * 1024 * 1024
+#: Steps times the items that the longest of them may read.
+MAX_STEP_WORK: Final = 16_000_000
 MAX_DEPTH: Final = 32
 ATOMS: Final = frozenset({str, float, bool, type(None)})
 TOO_LARGE = f"The message is larger than {MAX_RENDERED_BYTES:,} bytes. Shorten the template or the job's data."
@@ -69,6 +72,18 @@ def plain(value: Any, depth: int = 0) -> Any:
     raise RenderError("render_error", f"A template cannot be given a {kind.__name__}, only what JSON can hold.")
 
 
+class Compiled(NamedTuple):
+    """A source that the environment knows by `name`, with what bounds its rendering."""
+
+    name: str
+    fuel: int
+    readings: frozenset[Reading]
+
+    def fuel_for(self, values: Mapping[str, Any]) -> int:
+        """Return how many steps it may take with these values."""
+        return min(self.fuel, MAX_STEP_WORK // heaviest(self.readings, values)) if self.readings else self.fuel
+
+
 class Engine:
     """The process's environment. The lock makes one rendering at a time of it, since fuel and purse belong to the
     running one."""
@@ -77,7 +92,7 @@ class Engine:
         self._lock = threading.Lock()
         self._purse = Purse()
         self._printed = Purse()
-        self._compiled: OrderedDict[tuple[bool, str], tuple[str, int]] = OrderedDict()
+        self._compiled: OrderedDict[tuple[bool, str], Compiled] = OrderedDict()
         self._made = 0
         self._environment = Environment(
             undefined_behavior="strict",
@@ -112,11 +127,11 @@ class Engine:
             return source
         try:
             with self._lock:
-                name, fuel = self._template(source, html)
-                self._environment.fuel = fuel
+                compiled = self._template(source, html)
+                self._environment.fuel = compiled.fuel_for(values)
                 self._purse.refill()
                 self._printed.refill()
-                made: str = self._environment.render_template(name, **values)
+                made: str = self._environment.render_template(compiled.name, **values)
         except TemplateError as error:
             raise _as_render_error(error, restored, part) from None
         except FilterError as error:
@@ -127,7 +142,7 @@ class Engine:
             raise RenderError("too_large", TOO_LARGE, part=part)
         return made
 
-    def _template(self, source: str, html: bool) -> tuple[str, int]:
+    def _template(self, source: str, html: bool) -> Compiled:
         key = (html, source)
         known = self._compiled.get(key)
         if known is not None:
@@ -142,10 +157,10 @@ class Engine:
         name = f"{'h' if html else 't'}{self._made}"
         self._environment.add_template(name, source)
         fuel = min(FUEL, MAX_REPEATED_CHARACTERS // max(shape.longest_repeated, 1))
-        self._compiled[key] = name, fuel
+        made = self._compiled[key] = Compiled(name, fuel, readings(source))
         if len(self._compiled) > MAX_COMPILED:
-            self._environment.remove_template(self._compiled.popitem(last=False)[1][0])
-        return name, fuel
+            self._environment.remove_template(self._compiled.popitem(last=False)[1].name)
+        return made
 
 
 def _as_render_error(error: TemplateError, restored: Restored, part: str) -> RenderError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deliveries.rendering import PARTS, TYPES, ContentSource, Frame, context_of, render
 from deliveries.rendering.bounds import MAX_DEPTH, MAX_ELEMENTS, MAX_INLINED
-from deliveries.rendering.engine import FUEL
+from deliveries.rendering.engine import FUEL, MAX_STEP_WORK
 from deliveries.rendering.filters import NAMES, SAFE_LINKS
 from deliveries.rendering.language import MAX_SOURCE_CHARACTERS, MAX_TAGS, MAX_WORDS, TAGS
 from deliveries.rendering.names import contact_of
@@ -51,6 +51,7 @@ def test_tags_and_names_are_named() -> None:
 def test_the_limits_are_the_code_s() -> None:
     refused = section("What publishing refuses")
     assert f"{FUEL:,} steps" in refused
+    assert f"(items, two characters each) are at most\n  {MAX_STEP_WORK:,}" in refused
     assert f"every list {PLAUSIBLE_ITEMS} items long and lists inside them {PLAUSIBLE_INNER_ITEMS}" in refused
     assert f"{MAX_SOURCE_CHARACTERS:,} characters, with more than {MAX_TAGS:,} tags" in refused
     assert f"a tag of more than {MAX_WORDS} words" in refused

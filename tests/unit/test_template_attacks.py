@@ -273,3 +273,48 @@ def test_a_long_ordinary_body_passes() -> None:
     assert made(source_of("html", f"{styles}<table>{row * 300}</table>"), x="1").html.count("<strong>") == 300
     words = "\n".join(f"- **[{n}](https://x.example/)** and *{{{{ x }}}}*" for n in range(300))
     assert made(source_of("markdown", words, text=""), x="1").html.count("<li") == 300
+
+
+LARGE = {"x": [1] * 5000, "a": [2] * 60_000, "s": "z" * 800_000, "d": dict.fromkeys(map(str, range(15_000)), 1)}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "{% for i in x %}{% if i in a %}y{% endif %}{% endfor %}",
+        "{% for i in x %}{{ 'y' if i in a else '' }}{% endfor %}",
+        "{% for i in x %}{% if i is in(a) %}y{% endif %}{% endfor %}",
+        "{% for i in x if i in a %}y{% endfor %}",
+        "{% for i in x %}{% if i in data.a %}y{% endif %}{% endfor %}",
+        "{% for i in x %}{% if i in data['a'] %}y{% endif %}{% endfor %}",
+        "{% set b = data %}{% for i in x %}{% if i in b.a %}y{% endif %}{% endfor %}",
+        "{% for i in x %}{% for b in [1] %}{% set c = a %}{% if i in c %}y{% endif %}{% endfor %}{% endfor %}",
+        "{% for i in (x if x else d) %}{% if i in (a if i else x) %}y{% endif %}{% endfor %}",
+        "{% for i in x %}{% for k, v in data|items %}{% if i in v %}y{% endif %}{% endfor %}{% endfor %}",
+        "{% for i in x %}{% for v in data|items %}{% if d == e %}y{% endif %}{% endfor %}{% endfor %}",
+        "{% for i in x %}{% if d == e %}y{% endif %}{% endfor %}",
+        "{% for i in x %}{% if d is eq(e) %}y{% endif %}{% endfor %}",
+        "{% for i in x %}{% if d is not lt(e) %}y{% endif %}{% endfor %}",
+        "{% for i in x %}{% if s+s+s+s+s+s+s+s %}y{% endif %}{% endfor %}",
+        "{% for i in x %}{% if s[1:] %}y{% endif %}{% endfor %}",
+        "{% if 1 in a %}y{% endif %}" * 499,
+    ],
+)
+def test_where_steps_read_much_data_there_are_fewer_of_them(words: str) -> None:
+    with pytest.raises(RenderError, match="too many steps"):
+        made(source_of("text", words), **LARGE, e=dict(LARGE["d"]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "{% for i in x if i.id != chosen %}{% if i.kind in ['a', 'b'] and i.id != data.chosen %}y{% endif %}{% endfor %}",
+        "{% for i in x %}{% set id = i.id %}{% if id >= chosen and id + 1 > chosen %}y{% endif %}{% endfor %}",
+        "{% for i in x %}{% if i.id in few or few[0:] == few %}y{% endif %}{% endfor %}",
+        "{% if 'p' in long %}{% for i in x %}{% if i.state == 'new' %}y{% endif %}{% endfor %}{% endif %}",
+    ],
+)
+def test_ordinary_comparisons_get_all_steps(words: str) -> None:
+    rows = [{"state": "new", "kind": "a", "id": n, "note": "z" * 50} for n in range(1000)]
+    values: dict[str, Any] = {"x": rows, "chosen": -1, "few": [1, 2], "long": "p" * 100_000}
+    assert made(source_of("text", words), **values).text == "y" * 1000
