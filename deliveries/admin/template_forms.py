@@ -18,6 +18,7 @@ from deliveries.drafts import PART_NAMES, Draft, parts_of
 from deliveries.jobs.fields import LOCALE_PATTERN, MAX_LOCALE
 from deliveries.models import TemplateContent
 from deliveries.rendering import TYPES, ContentSource, Problem, Variable, normal_locale
+from deliveries.rendering.variables import NAME
 
 WORDS: Final = "contents"
 FIELDS: Final = "fields"
@@ -25,7 +26,7 @@ FIELDS: Final = "fields"
 NONE_ALLOWED: Final = "fields-NONE"
 #: What problems of declared fields name as their part.
 VARIABLES: Final = "variables"
-#: More rows than anybody writes; a page that posts more is not ours.
+#: Twice what the API takes: rows that were removed still count.
 MOST_ROWS: Final = 200
 MORE: Final = ("text", "action_url", "from_address", "reply_to")
 #: Typed in as they are; values of other types as JSON.
@@ -90,8 +91,8 @@ class FieldForm(forms.Form):
     """One declared field."""
 
     name = forms.RegexField(
-        r"\A[A-Za-z][A-Za-z0-9_]{0,99}\Z",
-        error_messages={"invalid": "A name begins with a letter and has only letters, digits and _."},
+        rf"\A{NAME.pattern}\Z",
+        error_messages={"invalid": "A name begins with a letter and has at most 63 letters, digits and _."},
     )
     type = forms.ChoiceField(choices=[(each, each) for each in TYPES])
     required = forms.BooleanField(required=False)
@@ -105,7 +106,7 @@ def read(posted: QueryDict) -> Posted:
     """Read what the page posted. Rows without a single word are left out, as are those marked for removal from the draft."""
     words = [row for row in _rows(posted, WORDS, WordsForm) if _says(row, ("locale", *WRITTEN))]
     declared = [row for row in _rows(posted, FIELDS, FieldForm) if _says(row, ("name", "fallback", "sample"))]
-    problems: list[Problem] = []
+    problems = _missing_rows(posted, WORDS) + _missing_rows(posted, FIELDS)
     contents: dict[str, ContentSource] = {}
     for row in words:
         if row.value["DELETE"]:
@@ -151,10 +152,21 @@ def blank(prefix: str, index: int | str, **value: Any) -> Row:
 
 
 def _rows(posted: QueryDict, prefix: str, form: type[WordsForm] | type[FieldForm]) -> Iterable[Row]:
-    total = posted.get(f"{prefix}-TOTAL", "")
-    for index in range(min(int(total), MOST_ROWS) if total.isdecimal() and len(total) < 6 else 0):
+    for index in range(min(_total(posted, prefix), MOST_ROWS)):
         value = {name: posted.get(f"{prefix}-{index}-{name}", "").replace("\r\n", "\n") for name in form.base_fields}
         yield Row(prefix, index, value)
+
+
+def _missing_rows(posted: QueryDict, prefix: str) -> list[Problem]:
+    if _total(posted, prefix) <= MOST_ROWS:
+        return []
+    told = f"More than {MOST_ROWS} rows were sent; a template has at most 100 languages and 100 fields."
+    return [Problem(1, 1, told, part=VARIABLES if prefix == FIELDS else "")]
+
+
+def _total(posted: QueryDict, prefix: str) -> int:
+    total = posted.get(f"{prefix}-TOTAL", "")
+    return int(total) if total.isdecimal() and len(total) < 6 else 0
 
 
 def _says(row: Row, names: Iterable[str]) -> bool:

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from deliveries import previews
+from deliveries.admin.template_forms import FieldForm, WordsForm
 from deliveries.admin.template_starters import STARTERS
 from deliveries.drafts import Draft, revision_of
 from deliveries.models import Delivery, TemplateVersion, Tenant
@@ -236,6 +237,7 @@ def test_saving_keeps_what_an_empty_declaration_means(
     ("row", "told"),
     [
         ({"name": "1x", "type": "text"}, "begins with a letter"),
+        ({"name": "x" * 64, "type": "text"}, "at most 63"),
         ({"name": "total", "type": "number", "sample": "many"}, "must be a number"),
         ({"name": "contact", "type": "text", "required": "on"}, "always means something else"),
     ],
@@ -249,6 +251,33 @@ def test_a_wrong_declaration_is_told_and_nothing_is_saved(
 
     [problem] = answer.json()["problems"]
     assert (problem["part"], told in problem["message"]) == ("variables", True)
+    assert draft.contents.get().subject == "Welcome"
+
+
+def test_whatever_the_api_takes_is_saved_by_the_editor_too(admin_client: Client, draft: TemplateVersion) -> None:
+    locales = [f"{one}{two}" for one in "abcdefghij" for two in "abcdefghij"]
+    words = [
+        {name: "" for name in WordsForm.base_fields if name != "DELETE"} | {"locale": locale, "text": "Здравствуйте"}
+        for locale in locales[1:]
+    ]
+    declared = [
+        {name: "" for name in FieldForm.base_fields if name != "DELETE"} | {"name": f"поле{index}", "type": "text"}
+        for index in range(100)
+    ]
+    fields = {f"fields-{index}-{name}": value for index, row in enumerate(declared) for name, value in row.items()}
+
+    answer = admin_client.post(url(draft), form(draft, *words) | fields | {"fields-TOTAL": "100"}, headers=JSON)
+
+    assert (answer.status_code, answer.json()["problems"]) == (200, [])
+    saved = TemplateVersion.objects.get()
+    assert (saved.contents.count(), len(saved.variables)) == (100, 100)
+
+
+def test_rows_beyond_the_limit_are_refused_and_not_dropped(admin_client: Client, draft: TemplateVersion) -> None:
+    answer = admin_client.post(url(draft), form(draft, subject="New") | {"contents-TOTAL": "201"}, headers=JSON)
+
+    [problem] = answer.json()["problems"]
+    assert "More than 200 rows" in problem["message"]
     assert draft.contents.get().subject == "Welcome"
 
 

@@ -41,6 +41,20 @@ def test_a_template_is_written_previewed_tested_and_published(demo: RunningDemo,
     mail = page.frame_locator("#ed-frame")
     expect(mail.get_by_text("407 118").first).to_be_visible()
 
+    held: list[Route] = []
+    page.route(page.url, held.append)
+    page.locator("[data-part=subject]").first.press("End")
+    page.keyboard.type("!")
+    with page.expect_request(page.url):
+        page.keyboard.press("Control+s")
+    page.keyboard.press("Control+s")  # while the first is under way
+    held[0].continue_()
+    expect(page.locator("#ed-told")).to_contain_text("is saved")
+    page.unroute(page.url)
+    assert len(held) == 1
+    page.locator("[data-part=subject]").first.press("End")
+    page.keyboard.press("Backspace")
+
     words = page.get_by_label("Body in Markdown")
     words.fill("Hello **you**,\n\nyour code: {{ code }}")
     expect(mail.get_by_text("your code: 407 118")).to_be_visible()

@@ -407,7 +407,14 @@ let clean = "";
 const written = () => new URLSearchParams([...new FormData(form)].filter(([name]) => !["csrfmiddlewaretoken", "revision"].includes(name))).toString();
 const isDirty = () => !("readonly" in form.dataset) && written() !== clean;
 
-async function save({ publish = false } = {}) {
+let saving = Promise.resolve();
+
+/** Saves go one after the other: each begins from the revision that the one before it made. */
+function save(options) {
+  saving = saving.finally(() => post(options));
+}
+
+async function post({ publish = false } = {}) {
   const body = new FormData(form);
   const before = written();
   if (publish) body.set("_publish", "1");
