@@ -122,7 +122,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": "Staff",
             "separator": True,
-            "items": [_item(request, "People", "person", "auth_user"), _item(request, "Groups", "group", "auth_group")],
+            "items": [_item(request, "Users", "person", "auth_user"), _item(request, "Groups", "group", "auth_group")],
         },
     ]
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -26,6 +27,8 @@ from deliveries.models import Delivery, Hold, Template, Tenant
 #: How many of the latest deliveries are looked at for categories to offer, and how many template codes are offered.
 LATEST: Final = 1000
 OFFERED: Final = 500
+#: What of a refused field comes back to be mended.
+MOST_TYPED: Final = 500
 
 
 class HoldForm(forms.Form):
@@ -122,7 +125,9 @@ class HoldAdmin(KeysetAdmin):
         form = HoldForm(request.POST)
         if not form.is_valid():
             say(request, " ".join(str(error) for errors in form.errors.values() for error in errors), bad=True)
-            return self.back(request, "index")
+            typed = {name: request.POST[name] for name in form.fields if request.POST.get(name)}
+            query = {"open": "ns-hold-dialog", **{name: text[:MOST_TYPED] for name, text in typed.items()}}
+            return HttpResponseRedirect(f"{reverse('admin:index')}?{urlencode(query)}")
         values = dict(form.cleaned_data)
         tenant = values.pop("tenant")
         with transaction.atomic():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -95,8 +96,11 @@ def test_staff_hold_a_tenant_a_template_a_category_or_all_of_them(admin_client: 
 def test_a_hold_that_would_hold_nothing_or_says_no_reason_is_refused(
     admin_client: Client, values: dict[str, str], says: str
 ) -> None:
-    assert says in told(admin_client, admin_client.post(reverse(PLACE), values))
+    answer = admin_client.post(reverse(PLACE), values)
+
+    assert says in told(admin_client, answer)
     assert not Hold.objects.exists()
+    assert dict(parse_qsl(urlsplit(answer["Location"]).query)) == {"open": "ns-hold-dialog", **values}
 
 
 def test_another_tenants_template_is_no_template_of_this_one(admin_client: Client, tenant: Tenant) -> None:

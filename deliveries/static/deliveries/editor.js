@@ -256,14 +256,16 @@ function stale(why) {
 }
 
 function show(answer) {
-  problems = answer.problems;
-  blockers = answer.blockers;
+  const starters = byId("ed-starters");
+  const isBlank = starters && !starters.hidden; // nothing is wrong with what nobody has begun
+  [problems, blockers] = isBlank ? [[], []] : [answer.problems, answer.blockers];
   drawProblems();
   offer(answer.undeclared ?? []);
   // A preview that was asked for before our own save knows the state that this save made: no conflict.
   if (answer.conflict && answer.conflict.revision !== form.elements.revision.value) showConflict(answer.conflict);
   if (!answer.channels) {
-    stale(lastGood ? "The last good preview: see the problem below." : "There is no preview yet: see the problem below.");
+    const why = isBlank ? "begin with one of the messages, or write." : "see the problem below.";
+    stale(lastGood ? `The last good preview: ${why}` : `There is no preview yet: ${why}`);
     return;
   }
   stale("");
@@ -597,6 +599,8 @@ function listenToPreview() {
 }
 
 if (form) {
+  // On a phone the words come first: one line says how many problems there are.
+  if (matchMedia("(max-width: 639px)").matches) byId("ed-problems").open = false;
   prepare(document);
   listen();
   listenToPreview();

@@ -14,6 +14,20 @@
     dialog.showModal();
   }
 
+  // What was refused comes back as it was typed: ?open=ID&NAME=… opens that dialog again, filled in, the error on it.
+  function reopen() {
+    const typed = new URLSearchParams(location.search);
+    const dialog = document.getElementById(typed.get("open") ?? "");
+    if (!dialog?.matches("dialog")) return;
+    for (const field of dialog.querySelector("form").elements) {
+      if (typed.has(field.name) && field.type !== "hidden") field.value = typed.get(field.name);
+    }
+    history.replaceState(null, "", location.pathname);
+    const told = document.querySelector(".errornote");
+    if (told) dialog.querySelector("h2").after(told);
+    dialog.showModal();
+  }
+
   async function copy(button) {
     const text = button.dataset.copy || document.getElementById(button.dataset.copyFrom).textContent;
     const label = button.querySelector("[data-label]") || button;
@@ -163,6 +177,7 @@
       document.getElementById("content")?.setAttribute("tabindex", "-1");
     }
     makeButtons();
+    reopen();
     const area = document.querySelector("[data-live-url]");
     if (!area) return;
     drawChart();
