@@ -27,6 +27,7 @@ from deliveries.recording import Finished, Recording
 from deliveries.rendering import TemplateBook
 from deliveries.row_queues import RowQueues
 from deliveries.senders.base import Sender
+from deliveries.starting_ahead import StartingAhead
 from deliveries.tries import try_row
 from deliveries.workers.heartbeat import Heartbeat
 
@@ -36,10 +37,8 @@ T = TypeVar("T")
 LOOKAHEAD_SECONDS = 1.0
 LAST_WORDS_SECONDS = 1.5
 TASK_PAUSE_SECONDS = 0.5
-# A starter that wakes for every single free slot would write one row at a time; this lets a few slots come free together.
+# A starter that wakes for every single free slot would write one row at a time; this lets some come free together.
 START_PAUSE_SECONDS = 0.005
-# What a fast far end takes in this time is started ahead, so that it never waits for the commit of a start.
-START_AHEAD_SECONDS = 0.1
 ASK_AGAIN_SECONDS = 0.25
 
 
@@ -75,6 +74,9 @@ class ChannelRun:
         self._policy = policy_for(channel)
         self._waiting = RowQueues()
         self._starting = 0
+        # What was started counts as perhaps sent when the process dies, so where that is never repeated nothing is started ahead.
+        most = settings.CLAIM_BATCH_SIZE if self._policy.retry_ambiguous else sender.capacity
+        self._ahead = StartingAhead(capacity=sender.capacity, most=most)
         self._sender_room = asyncio.Semaphore(sender.capacity)
         self._sending: dict[int, Sending] = {}
         self._sending_ordinary = 0
@@ -248,11 +250,21 @@ class ChannelRun:
             self._startable.clear()
             if len(self._sending) > self._slots() * 3 // 4:
                 await asyncio.sleep(START_PAUSE_SECONDS)
+            if self._has_ample():
+                continue  # the next send that ends wakes it again
             if len(self._waiting) and self.sender.is_resting():
                 await self._give_back(self._waiting.empty())
                 self._ask_again()
             while not self.held and not self.sender.is_resting() and (batch := self._next_batch()):
                 await self._start(batch)
+
+    def _slots(self) -> int:
+        return self._ahead.slots(self._records.rows_per_second)
+
+    def _has_ample(self) -> bool:
+        """Say whether the next start can wait until it is worth a statement: the sender has enough to do, and nothing is urgent."""
+        rate = self._records.rows_per_second
+        return not self._waiting.has_urgent and self._ahead.is_ample(len(self._sending), rate)
 
     async def _give_back(self, rows: list[ClaimedRow]) -> None:
         """Return rows that were not started, with nothing counted against them."""
@@ -266,17 +278,14 @@ class ChannelRun:
             slots=slots - len(self._sending) - self._starting, ordinary_slots=ordinary - self._sending_ordinary
         )
 
-    def _slots(self) -> int:
-        """Return how many rows may be started at once: those the sender takes, and what it gets through in START_AHEAD_SECONDS."""
-        ahead = int(min(settings.CLAIM_BATCH_SIZE, self._records.rows_per_second * START_AHEAD_SECONDS))
-        return max(self.sender.capacity, ahead)
-
     async def _start(self, rows: list[ClaimedRow]) -> None:
         self._starting += len(rows)
+        began = time.monotonic()
         people: dict[int, Person] = {}
         found: dict[tuple[int, UUID], Address] = {}
         try:
             people, found = await self._do(lambda connection: self._start_rows(connection, rows))
+            self._ahead.took(time.monotonic() - began)
         finally:
             self._starting -= len(rows)
             now = asyncio.get_running_loop().time()

@@ -22,6 +22,11 @@ class RowQueues:
     def __len__(self) -> int:
         return sum(map(len, self._queues.values())) + sum(map(len, self._behind.values()))
 
+    @property
+    def has_urgent(self) -> bool:
+        """Whether a row of high priority could go next."""
+        return bool(self._queues[Priority.HIGH])
+
     def add(self, rows: Iterable[ClaimedRow]) -> None:
         """Put rows at the end of their queues, in the order given."""
         for row in rows:

@@ -9,9 +9,10 @@ import pytest
 
 from deliveries.channels import Channel
 from deliveries.dispatch import Dispatcher
-from deliveries.models import Delivery, DeliveryAttempt
+from deliveries.models import Delivery, DeliveryAttempt, Tenant
 from deliveries.senders.base import Message, Receipt, Sender
 from deliveries.workers.heartbeat import Heartbeat
+from tests.factories import ContactFactory
 from tests.lifecycle import accept, incoming
 from tests.waiting import wait_until
 
@@ -61,3 +62,24 @@ def test_rows_that_were_started_ahead_and_cut_before_their_turn_are_known_not_to
     assert sender.most_inside == CAPACITY
     assert DeliveryAttempt.objects.filter(is_ambiguous=True).count() == sender.handed_over < ROWS
     assert not Delivery.objects.exclude(status__in=["RETRYING", "FAILED"]).exists()
+
+
+def test_where_a_second_copy_is_never_risked_only_what_there_is_room_for_counts_as_perhaps_sent(settings: Any) -> None:
+    settings.SHUTDOWN_GRACE_SECONDS = 1
+    settings.CHANNEL_SENDERS = {"sms": "null"}
+    tenant = Tenant.objects.get()
+    people = [ContactFactory(tenant=tenant, phone=f"+49151123{number:05}") for number in range(ROWS)]
+    sender = Stalled()
+    dispatcher = Dispatcher({"sms": sender}, heartbeat=Heartbeat("test"))
+    dispatcher.start()
+    try:
+        (run,) = dispatcher.runs.of("sms")
+        run._records.rows_per_second = 1000.0
+        urgent = {"priority": "high"}  # which may use all the room there is
+        accept(*(incoming(channel="sms", user_id=str(person.user_id), meta=urgent) for person in people))
+        dispatcher.look("sms")
+        wait_until(lambda: sender.inside == CAPACITY, "the sender has all that it takes")
+        statuses = list(Delivery.objects.values_list("status", flat=True))
+    finally:
+        dispatcher.stop()
+    assert (statuses.count("SENDING"), statuses.count("PENDING")) == (CAPACITY, ROWS - CAPACITY)

@@ -87,3 +87,13 @@ def test_every_row_goes_out_once_and_each_persons_in_order(made: list[tuple[int,
         for priority in Priority:
             theirs = [one.id for one in out if (one.user_id, one.priority) == (person, priority)]
             assert theirs == sorted(theirs)
+
+
+def test_whether_something_urgent_waits() -> None:
+    queues = RowQueues()
+    queues.add([row(1)])
+    assert not queues.has_urgent
+    queues.add([row(2, priority=Priority.HIGH)])
+    assert queues.has_urgent
+    queues.take(slots=1, ordinary_slots=1)
+    assert not queues.has_urgent
