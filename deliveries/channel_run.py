@@ -23,18 +23,17 @@ from deliveries.channels import Priority
 from deliveries.database import AsyncPool, until_done
 from deliveries.lifecycle import ClaimedRow, Person, Tenants
 from deliveries.policies import policy_for
+from deliveries.reach import Reach
 from deliveries.recording import Finished, Recording
 from deliveries.rendering import TemplateBook
 from deliveries.row_queues import RowQueues
 from deliveries.senders.base import Sender
-from deliveries.starting_ahead import StartingAhead
 from deliveries.tries import try_row
 from deliveries.workers.heartbeat import Heartbeat
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-LOOKAHEAD_SECONDS = 1.0
 LAST_WORDS_SECONDS = 1.5
 TASK_PAUSE_SECONDS = 0.5
 # A starter that wakes for every single free slot would write one row at a time; this lets some come free together.
@@ -75,8 +74,12 @@ class ChannelRun:
         self._waiting = RowQueues()
         self._starting = 0
         # What was started counts as perhaps sent when the process dies, so where that is never repeated nothing is started ahead.
-        most = settings.CLAIM_BATCH_SIZE if self._policy.retry_ambiguous else sender.capacity
-        self._ahead = StartingAhead(capacity=sender.capacity, most=most)
+        self._reach = Reach(
+            capacity=sender.capacity,
+            batch=settings.CLAIM_BATCH_SIZE,
+            urgent_share=settings.HIGH_PRIORITY_SHARE,
+            starts_ahead=self._policy.retry_ambiguous,
+        )
         self._sender_room = asyncio.Semaphore(sender.capacity)
         self._sending: dict[int, Sending] = {}
         self._sending_ordinary = 0
@@ -112,7 +115,7 @@ class ChannelRun:
     async def look(self) -> bool:
         """Claim what there is room for. Returns whether more may be waiting than was taken (so that others should look too)."""
         async with self._claiming:
-            room, lowest_priority = self._room()
+            room, lowest_priority = self._reach.room(self.rows_in_hand(), self._records.rows_per_second)
             if self.held or room <= 0:
                 self._more = True
                 return False
@@ -124,8 +127,9 @@ class ChannelRun:
             async with self._turn:
                 rows = await self._claim(limit, lowest_priority)
             self.sender.unused(limit - len(rows))
-            # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search.
-            self._more = bool(rows)
+            # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search; and
+            # one of urgent rows alone knows nothing of the others.
+            self._more = bool(rows) or lowest_priority == Priority.HIGH
             self._waiting.add(rows)
             self._startable.set()
             return len(rows) >= limit
@@ -199,25 +203,16 @@ class ChannelRun:
 
     # --- Claiming -------------------------------------------------------------------------------------------------------------
 
-    def _room(self) -> tuple[int, int]:
-        """Return how many rows to claim and the lowest priority to claim. A share of the room is kept for high priority."""
-        ahead = max(
-            2 * self.sender.capacity,
-            min(4 * settings.CLAIM_BATCH_SIZE, int(self._records.rows_per_second * LOOKAHEAD_SECONDS)),
-        )
-        room = min(settings.CLAIM_BATCH_SIZE, ahead - self.rows_in_hand())
-        ordinary = min(room, int(ahead * (1 - settings.HIGH_PRIORITY_SHARE)) - self.rows_in_hand())
-        return (ordinary, Priority.LOW) if ordinary > 0 else (room, Priority.HIGH)
-
     async def _claimer(self) -> None:
         """Go on claiming while claims bring something and there is room for a good part of another."""
         while True:
             await self._hungry.wait()
             self._hungry.clear()
-            while (
-                self._more and not self.held and self._room()[0] >= min(settings.CLAIM_BATCH_SIZE, self.sender.capacity)
-            ):
+            while self._more and not self.held and self._is_worth_a_claim():
                 await self.look()
+
+    def _is_worth_a_claim(self) -> bool:
+        return self._reach.is_worth_a_claim(self.rows_in_hand(), self._records.rows_per_second)
 
     async def _claim(self, limit: int, lowest_priority: int) -> list[ClaimedRow]:
         return await self._do(
@@ -250,21 +245,23 @@ class ChannelRun:
             self._startable.clear()
             if len(self._sending) > self._slots() * 3 // 4:
                 await asyncio.sleep(START_PAUSE_SECONDS)
-            if self._has_ample():
-                continue  # the next send that ends wakes it again
             if len(self._waiting) and self.sender.is_resting():
                 await self._give_back(self._waiting.empty())
                 self._ask_again()
-            while not self.held and not self.sender.is_resting() and (batch := self._next_batch()):
+            # Where the sender has ample, the next send that ends wakes this again.
+            while self._may_start() and (batch := self._next_batch()):
                 await self._start(batch)
 
+    def _may_start(self) -> bool:
+        return not (self.held or self.sender.is_resting() or self._has_ample())
+
     def _slots(self) -> int:
-        return self._ahead.slots(self._records.rows_per_second)
+        return self._reach.slots(self._records.rows_per_second)
 
     def _has_ample(self) -> bool:
         """Say whether the next start can wait until it is worth a statement: the sender has enough to do, and nothing is urgent."""
         rate = self._records.rows_per_second
-        return not self._waiting.has_urgent and self._ahead.is_ample(len(self._sending), rate)
+        return not self._waiting.has_urgent and self._reach.is_ample(len(self._sending), rate)
 
     async def _give_back(self, rows: list[ClaimedRow]) -> None:
         """Return rows that were not started, with nothing counted against them."""
@@ -272,10 +269,9 @@ class ChannelRun:
 
     def _next_batch(self) -> list[ClaimedRow]:
         """Take the rows that a slot is free for; a share of the slots is kept for high priority."""
-        slots = self._slots()
-        ordinary = max(1, int(slots * (1 - settings.HIGH_PRIORITY_SHARE)))
+        ordinary = self._reach.ordinary_slots(self._records.rows_per_second)
         return self._waiting.take(
-            slots=slots - len(self._sending) - self._starting, ordinary_slots=ordinary - self._sending_ordinary
+            slots=self._slots() - len(self._sending) - self._starting, ordinary_slots=ordinary - self._sending_ordinary
         )
 
     async def _start(self, rows: list[ClaimedRow]) -> None:
@@ -285,7 +281,7 @@ class ChannelRun:
         found: dict[tuple[int, UUID], Address] = {}
         try:
             people, found = await self._do(lambda connection: self._start_rows(connection, rows))
-            self._ahead.took(time.monotonic() - began)
+            self._reach.start_took(time.monotonic() - began)
         finally:
             self._starting -= len(rows)
             now = asyncio.get_running_loop().time()

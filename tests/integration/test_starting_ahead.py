@@ -83,3 +83,20 @@ def test_where_a_second_copy_is_never_risked_only_what_there_is_room_for_counts_
     finally:
         dispatcher.stop()
     assert (statuses.count("SENDING"), statuses.count("PENDING")) == (CAPACITY, ROWS - CAPACITY)
+
+
+def test_a_claim_of_urgent_rows_alone_says_nothing_of_the_others(settings: Any) -> None:
+    settings.SHUTDOWN_GRACE_SECONDS = 1
+    sender = Stalled()
+    dispatcher = Dispatcher({"ws": sender}, heartbeat=Heartbeat("test"))
+    dispatcher.start()
+    try:
+        (run,) = dispatcher.runs.of("ws")
+        accept(*(incoming() for _ in range(ROWS)))
+        dispatcher.look("ws")
+        wait_until(lambda: sender.inside and not run.is_looking(), "all that may be held of ordinary rows is held")
+        held = run.rows_in_hand()
+        asyncio.run_coroutine_threadsafe(run.look(), dispatcher._loop).result(30)
+        assert (run.rows_in_hand(), run._more) == (held, True)
+    finally:
+        dispatcher.stop()
