@@ -250,7 +250,7 @@ def test_the_live_fragment_has_the_parts_of_the_page(admin_client: Client, tenan
 
 @pytest.mark.parametrize("target", ["//evil.example/", "https://evil.example/", "javascript:alert(1)"])
 def test_an_action_never_leads_away(admin_client: Client, tenant: Tenant, target: str) -> None:
-    answer = admin_client.post(reverse("admin:deliveries_hold_place"), {"channel": "nope", "next": target})
+    answer = admin_client.post(reverse("admin:deliveries_hold_place"), {"channel": "ws", "reason": "x", "next": target})
 
     assert answer.url == reverse("admin:index")
 
