@@ -69,9 +69,11 @@ class Told:
 
 async def load(connection: AsyncConnection[Any], *, channel: str, rows: Sequence[ClaimedRow]) -> dict[Person, Address]:
     """Return the addresses of these rows' people. No query for a channel whose address is the contact's own field."""
-    people = sorted({(row.tenant_id, row.user_id) for row in rows})
-    asked = {"tenants": [tenant for tenant, _user in people], "users": [user for _tenant, user in people]}
     found: dict[Person, Address] = {}
+    if channel not in (Channel.PUSH, Channel.WEBHOOK):
+        return found
+    people = {(row.tenant_id, row.user_id) for row in rows}
+    asked = {"tenants": [tenant for tenant, _user in people], "users": [user for _tenant, user in people]}
     match channel:
         case Channel.PUSH:
             for tenant, user, *device in await (await connection.execute(DEVICES, asked)).fetchall():

@@ -131,4 +131,6 @@ def refused(outcome: Outcome, error: Exception) -> Outcome:
 
 def storable(text: str, length: int) -> str:
     """Return a far end's words as PostgreSQL takes them: no NUL, no half characters, cut to the column."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")[:length]
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")
+    return text.replace("\x00", "\ufffd")[:length]
