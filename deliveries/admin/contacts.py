@@ -162,21 +162,6 @@ class TenantAdmin(StaffAdmin):
     form = TenantForm
     list_display = ("name", "slug", "default_locale", "from_address", "reply_to", "created_at")
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Title the page as the navigation calls it."""
-        return super().changelist_view(request, {**_title(), **(extra_context or {})})
-
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        """Title the page as the navigation calls it."""
-        title = _title() if object_id else {}
-        return super().changeform_view(request, object_id, form_url, {**title, **(extra_context or {})})
-
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> list[str]:
         """Keep the slug: jobs and tokens name the tenant by it."""
         return ["slug"] if obj else []
@@ -184,7 +169,3 @@ class TenantAdmin(StaffAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Deliveries point at tenants for as long as they are kept."""
         return False
-
-
-def _title() -> dict[str, str]:
-    return {} if many_tenants() else {"title": "E-mail sender"}

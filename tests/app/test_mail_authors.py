@@ -81,12 +81,3 @@ class TestAdmin:
     def test_the_only_tenant_is_the_sender_of_e_mails(self, admin_client: Client) -> None:
         text = admin_client.get(reverse("admin:index")).content.decode()
         assert "E-mail sender" in text and ">Tenants<" not in text
-
-    def test_its_pages_are_titled_so_until_there_is_a_second(self, admin_client: Client, tenant: Tenant) -> None:
-        pages = [
-            reverse("admin:deliveries_tenant_changelist"),
-            reverse("admin:deliveries_tenant_change", args=[tenant.pk]),
-        ]
-        assert [admin_client.get(page).context["title"] for page in pages] == ["E-mail sender"] * 2
-        Tenant.objects.create(slug="second", name="Second")
-        assert [admin_client.get(page).context["title"] for page in pages] == ["Tenants", "Change tenant"]
