@@ -1,4 +1,4 @@
-"""The app's declaration. Broadcasts come with their own change; the room is kept so that imports go one way from the start."""
+"""The app's declaration: registers checks when Django starts."""
 
 from django.apps import AppConfig
 
@@ -7,3 +7,6 @@ class BroadcastsConfig(AppConfig):
     name = "broadcasts"
     verbose_name = "Broadcasts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from broadcasts import checks  # noqa: F401  (registers the system checks)

@@ -42,8 +42,9 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 Found = Iterator[tuple[int, str, str]]
 
 
-def _numbers() -> Found:
-    for name in POSITIVE:
+def not_positive(names: Iterable[str]) -> Found:
+    """Yield what is wrong with those of the named settings that are no number above 0."""
+    for name in names:
         value = getattr(settings, name)
         if not (value > 0 and math.isfinite(value)):
             yield (
@@ -51,6 +52,10 @@ def _numbers() -> Found:
                 f"{name} is {value}; it must be above 0.",
                 f"Set {name} to a positive number, or leave it out for its default.",
             )
+
+
+def _numbers() -> Found:
+    yield from not_positive(POSITIVE)
     for name in PORTS:
         value = getattr(settings, name)
         if not 0 < value < 65536:

@@ -200,6 +200,10 @@ HEARTBEAT_INTERVAL_SECONDS = env.float("HEARTBEAT_INTERVAL_SECONDS", 5)
 HEARTBEAT_TTL_SECONDS = env.int("HEARTBEAT_TTL_SECONDS", 30)
 STUCK_AFTER_SECONDS = env.float("STUCK_AFTER_SECONDS", 22)
 
+# --- Broadcasts and audiences -----------------------------------------------------------------------------------------------------
+AUDIENCES_REFRESH_INTERVAL_SECONDS = env.float("AUDIENCES_REFRESH_INTERVAL_SECONDS", 300)
+AUDIENCE_COUNT_TIMEOUT_SECONDS = env.float("AUDIENCE_COUNT_TIMEOUT_SECONDS", 10)
+
 # --- Notices to staff -------------------------------------------------------------------------------------------------------------
 NOTICE_OLDEST_DUE_SECONDS = env.float("NOTICE_OLDEST_DUE_SECONDS", 300)
 NOTICE_QUIET_SECONDS = env.float("NOTICE_QUIET_SECONDS", 300)

@@ -18,6 +18,7 @@ import factory
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
+from broadcasts.models import Audience, AudienceMember
 from deliveries import models
 from deliveries.api.keys import api_key_create
 from deliveries.channels import Priority, Status
@@ -244,3 +245,23 @@ class DeliveryAttemptFactory(DjangoModelFactory[models.DeliveryAttempt]):
     code = "smtp_451"
     message = "451 try again later"
     duration_ms = 25
+
+
+class AudienceFactory(DjangoModelFactory[Audience]):
+    """A list of `members`, ids of people, or with `rules` a segment."""
+
+    class Meta:
+        model = Audience
+
+    tenant = factory.SubFactory(TenantFactory)
+    name = factory.Sequence(lambda number: f"Audience {number}")
+    rules = None
+    kind = factory.LazyAttribute(lambda row: "segment" if row.rules else "list")
+    created_by = "ana"
+
+    @classmethod
+    def _create(cls, model_class: type[Audience], *args: Any, **kwargs: Any) -> Audience:
+        members = kwargs.pop("members", ())
+        row = super()._create(model_class, *args, **kwargs)
+        AudienceMember.objects.bulk_create(AudienceMember(audience=row, user_id=user_id) for user_id in members)
+        return row

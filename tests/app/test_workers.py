@@ -209,7 +209,9 @@ def test_workers_are_found_by_name_and_an_unknown_one_lists_what_there_is(empty_
 
 
 def test_run_worker_refuses_an_unknown_name() -> None:
-    with pytest.raises(CommandError, match=r"no worker nope\. There are: deadletters\.relay, deliveries\.sweep"):
+    with pytest.raises(
+        CommandError, match=r"no worker nope\. There are: audiences\.refresh, deadletters\.relay, deliv"
+    ):
         call_command("run_worker", name=["nope"])
 
 

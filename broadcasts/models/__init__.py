@@ -1,0 +1,5 @@
+"""The tables of broadcasts: fields, constraints, indexes and named sets. No I/O and no behaviour beyond a row's own name."""
+
+from broadcasts.models.audiences import Audience, AudienceMember, TopicSubscription
+
+__all__ = ["Audience", "AudienceMember", "TopicSubscription"]
