@@ -1,0 +1,74 @@
+"""Steering a broadcast that is on its way, beyond its state: its speed, who is missing, what failed. Through lanes and dead letters."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from broadcasts.actor import Actor
+from broadcasts.changes import WrongState, broadcast_reopen
+from broadcasts.events import event_record
+from broadcasts.fan_out import missing, paces
+from broadcasts.models import Broadcast
+from broadcasts.states import ENDED, State
+from deliveries.dead_letters import GroupKey, Retried, retry
+from deliveries.lifecycle import lane_set_pace
+from deliveries.models import Lane
+
+
+@transaction.atomic
+def broadcast_set_speed(*, broadcast: Broadcast, actor: Actor, pace_per_minute: int | None) -> Broadcast:
+    """Set how many messages a minute go out, from the next claim on; None: as fast as the channels go. Nothing bursts.
+
+    Raises: WrongState once it is over; ValueError for a speed below 1.
+    """
+    if pace_per_minute is not None and pace_per_minute < 1:
+        raise ValueError("The speed must be at least 1 a minute. To stop it, pause it.")
+    locked = Broadcast.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=broadcast.pk)
+    if locked.state in ENDED:
+        raise WrongState(locked, "set_the_speed_of")
+    before, locked.pace_per_minute = locked.pace_per_minute, pace_per_minute
+    locked.save(update_fields=["pace_per_minute", "updated_at"])
+    lanes = Lane.objects.filter(tenant=locked.tenant_id, source=locked.source)
+    for channel, pace in paces(locked, pace_per_minute).items():
+        lane_set_pace(lane_ids=list(lanes.filter(channel=channel).values_list("id", flat=True)), pace_per_minute=pace)
+    event_record(
+        broadcast=locked,
+        actor=actor,
+        action="speed",
+        before={"pace_per_minute": before},
+        after={"pace_per_minute": pace_per_minute},
+    )
+    return locked
+
+
+def broadcast_send_missing(*, broadcast: Broadcast, actor: Actor) -> int:
+    """Let those of the audience get it who have neither a row nor a reason; return how many. 0 changes nothing.
+
+    Nobody gets it twice: their ids are those that they would have had. Raises: WrongState unless it is completed.
+    """
+    if broadcast.state != State.COMPLETED:
+        raise WrongState(broadcast, "complete")
+    count = missing(broadcast)
+    if count:
+        broadcast_reopen(
+            broadcast=broadcast, actor=actor, note=f"For {count:,} who were missing", again_from_start=True
+        )
+    return count
+
+
+def broadcast_retry_failed(
+    *, broadcast: Broadcast, actor: Actor, reason: str, channel: str, pace_per_minute: int | None = None
+) -> Retried:
+    """Send again what failed for one reason on one channel: nobody got those. Pressed twice it finds nothing the second time.
+
+    Raises: deliveries.dead_letters.CannotRetryError.
+    """
+    group = GroupKey(reason=reason, channel=channel, template_code=broadcast.source, tenant_ids=(broadcast.tenant_id,))
+    retried = retry(group=group, pace_per_minute=pace_per_minute, by=actor.name)
+    event_record(
+        broadcast=broadcast,
+        actor=actor,
+        action="retry_failed",
+        after={"reason": reason, "channel": channel, "moved": retried.moved, "too_late": retried.too_late},
+    )
+    return retried

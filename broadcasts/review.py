@@ -1,0 +1,93 @@
+"""Review: everything that is known of a broadcast before it goes out: who gets it, what blocks it, what to look at. Stores nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.utils import timezone
+
+from broadcasts.approval import approval_hash, is_in_band
+from broadcasts.audience import AudienceError
+from broadcasts.check import Checked, check
+from broadcasts.message import NoWords, fields_that_may_lack, words_of, words_problems
+from broadcasts.models import Broadcast
+from broadcasts.plan import expiry_problem, planned_problem
+from deliveries.lifecycle import unserved
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """`blockers` keep it from being sent, `warnings` do not; both say what to do. `hash` is "" while something blocks."""
+
+    checked: Checked
+    hash: str = ""
+    label: str = ""
+    blockers: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def is_in_band(self, approved: int) -> bool:
+        """Say whether about as many people would get it as were approved."""
+        return is_in_band(approved=approved, now=self.checked.reached)
+
+
+def review(broadcast: Broadcast, *, at: datetime | None = None) -> Review:
+    """Look at everything. A handful of statements, of which one reads the audience's contacts.
+
+    Never raises for what staff wrote: that is a blocker. Raises: django.db.OperationalError when counting takes too long.
+    """
+    at = at or timezone.now()
+    blockers: list[str] = []
+    try:
+        words = words_of(broadcast)
+    except NoWords as error:
+        blockers.append(str(error))
+        words = None
+    if words is not None:
+        blockers += [f"Message: {problem}" for problem in words_problems(broadcast, words)]
+    if not broadcast.channels:
+        blockers.append("No channel is chosen. Choose at least one.")
+    missing = unserved([(broadcast.tenant_id, channel) for channel in broadcast.channels])
+    blockers += [
+        f"The channel {channel} has no provider. Add one under Providers, or leave the channel out."
+        for _tenant, channel in sorted(missing)
+    ]
+    blockers += [problem for problem in (planned_problem(broadcast, at), expiry_problem(broadcast, at)) if problem]
+    if words is None or not broadcast.channels or any(each.startswith("Message:") for each in blockers):
+        return Review(Checked(at=at), label=words.label if words else "", blockers=blockers)
+    try:
+        checked = check(broadcast, words, fields_that_may_lack(words))
+        bound = approval_hash(broadcast, words)
+    except AudienceError as error:
+        return Review(Checked(at=at), label=words.label, blockers=[*blockers, f"Audience: {error}"])
+    blockers += _of_recipients(checked)
+    return Review(checked, bound, words.label, blockers, _warnings(checked, broadcast))
+
+
+def _of_recipients(checked: Checked) -> list[str]:
+    if not checked.people:
+        return ["The audience is empty. Choose another one."]
+    if not checked.reached:
+        return ["Nobody of the audience would get it: see why below, and choose other channels or people."]
+    return [
+        f"{each.people:,} people have no {each.field}: set a fallback, or skip them."
+        for each in checked.lacking
+        if each.fails
+    ]
+
+
+def _warnings(checked: Checked, broadcast: Broadcast) -> list[str]:
+    told = [
+        f"{each.people:,} people have no {each.field}, so there is a gap in their message."
+        for each in checked.lacking
+        if not each.fails
+    ]
+    told += [
+        f"{count:,} people read {locale}, which the message does not have; they get its default language."
+        for locale, count in checked.other_locales.items()
+    ]
+    if checked.too_late:
+        told.append(
+            f"At {broadcast.pace_per_minute:,} a minute {checked.too_late:,} messages expire before their turn."
+        )
+    return told
