@@ -16,6 +16,8 @@ from django.core import serializers
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
+from broadcasts.api.urls import ACTIONS, ID
+from broadcasts.models import Broadcast, BroadcastEvent, LeftOut
 from deliveries.models import (
     ApiKey,
     Contact,
@@ -38,9 +40,17 @@ from tests.factories import (
     TemplateFactory,
     TenantFactory,
 )
+from tests.mass import draft
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("jwt_key")]
 WORDS = {"default_locale": "en", "contents": [{"locale": "en", "subject": "taken", "text": "over"}]}
+BROADCAST = {"title": "taken", "body": "over", "audience": {"type": "all_users"}}
+BODIES: dict[str, Any] = {
+    "speed": lambda b: {"pace_per_minute": 1},
+    "retry-failed": lambda b: {"reason": "timeout", "channel": "email"},
+    "test-send": lambda b: {"channel": "ws", "user_id": str(b.contact.user_id)},
+    "schedule": lambda b: {"scheduled_at": "2099-01-01T00:00:00Z"},
+}
 OPEN = "open"
 
 
@@ -55,6 +65,7 @@ class Owned:
     device: Device
     provider: Provider
     mail_provider: Provider
+    broadcast: Broadcast
 
     @property
     def ids(self) -> dict[str, object]:
@@ -66,6 +77,7 @@ class Owned:
             "device": self.device.pk,
             "provider": self.provider.pk,
             "mail_provider": self.mail_provider.pk,
+            "broadcast": self.broadcast.pk,
         }
 
     def marks(self) -> list[str]:
@@ -80,6 +92,7 @@ class Owned:
             self.device.name,
             self.provider.name,
             self.mail_provider.name,
+            self.broadcast.name,
         ]
         return [*map(str, rows), self.contact.tenant.slug]
 
@@ -118,6 +131,32 @@ MATRIX: dict[str, Any] = {
         ("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404),
         ("POST", "{mail_provider}", lambda b: {"RecordType": "SpamComplaint", "MessageID": b.finished.provider_message_id}, 404),
     ],
+    "api/broadcasts/": [
+        ("GET", "", None, 200),
+        ("GET", "?q=Bea", None, 200),
+        ("GET", "?tenant={tenant}", None, 404),
+        ("POST", "?tenant={tenant}", lambda b: BROADCAST, 404),
+    ],
+    "api/broadcasts/<int:broadcast_id>/": [
+        ("GET", "{broadcast}", None, 404),
+        ("PATCH", "{broadcast}", lambda b: {"title": "taken"}, 404),
+        ("DELETE", "{broadcast}", None, 404),
+    ],
+    "api/broadcasts/<int:broadcast_id>/events/": [("GET", "{broadcast}", None, 404)],
+    "api/broadcasts/<int:broadcast_id>/left-out/": [("GET", "{broadcast}", None, 404)],
+    "api/broadcasts/<int:broadcast_id>/recipients.csv": [("GET", "{broadcast}", None, 404)],
+    **{f"api/broadcasts/<int:broadcast_id>/{name}/": [("POST", "{broadcast}", BODIES.get(name), 404)] for name in ACTIONS},
+    "v1/^admin/notifications/broadcasts/?$": [("GET", "", None, 200), ("POST", "?tenant={tenant}", lambda b: BROADCAST, 404)],
+    f"v1/^admin/notifications/broadcasts{ID}/?$": [
+        ("GET", "{broadcast}", None, 404),
+        ("PATCH", "{broadcast}", lambda b: {"title": "taken"}, 404),
+        ("DELETE", "{broadcast}", None, 404),
+    ],
+    **{
+        f"v1/^admin/notifications/broadcasts{ID}/actions/{name}/?$": [("POST", "{broadcast}", BODIES.get(name), 404)]
+        for name in ACTIONS
+    },
+    "v1/": OPEN,  # the answer to unknown addresses
     "api/schemas/notification-job.json": OPEN,
     "api/schema/": OPEN,
     "api/docs/": OPEN,
@@ -156,13 +195,16 @@ def addresses(patterns: list[URLPattern | URLResolver], prefix: str = "") -> lis
     return found
 
 
-API = [address for address in addresses(get_resolver().url_patterns) if address.startswith("api/")]
+API = [address for address in addresses(get_resolver().url_patterns) if address.startswith(("api/", "v1/"))]
 
 
 @pytest.fixture
 def theirs() -> Owned:
     tenant = ContactFactory(name="Bea").tenant
+    broadcast = draft(tenant, name="Bea's news")
+    LeftOut.objects.create(broadcast=broadcast, contact_id=1, user_id=uuid4(), channel="ws", reason="opted_out")
     return Owned(
+        broadcast=broadcast,
         delivery=DeliveryFactory(tenant=tenant),
         finished=DeliveryFactory(tenant=tenant, failed=True),
         contact=ContactFactory(tenant=tenant, user_id=uuid4()),
@@ -200,15 +242,20 @@ def snapshot(owned: Owned) -> str:
         *Device.objects.filter(tenant=tenant).order_by("pk"),
         *Provider.objects.filter(tenant=tenant).order_by("pk"),
         *Suppression.objects.filter(tenant=tenant).order_by("pk"),
+        *Broadcast.objects.filter(tenant=tenant).order_by("pk"),
+        *BroadcastEvent.objects.filter(broadcast__tenant=tenant).order_by("pk"),
     ]
     return serializers.serialize("json", rows)
 
 
 def calls(address: str, owned: Owned) -> Iterator[tuple[str, str, str, Any, int]]:
     """The rows of an address: method, path, the same path with ids that nobody has, body, expected status."""
-    base, _, rest = address.partition("<")
+    base, _, rest = address.replace("^", "").replace(ID, "/<broadcast_id>").removesuffix("/?$").partition("<")
     ids = {**owned.ids, "tenant": owned.contact.tenant.slug}
-    nobodys = {name: 2**40 if name in ("template", "device", "provider", "mail_provider") else uuid4() for name in ids}
+    nobodys = {
+        name: 2**40 if name in ("template", "device", "provider", "mail_provider", "broadcast") else uuid4()
+        for name in ids
+    }
     for method, part, body, status in MATRIX[address]:
         path, absent = ("/" + base + part.format(**each) + rest.partition(">")[2] for each in (ids, nobodys))
         yield method, path, absent, body(owned) if body else None, status
