@@ -20,9 +20,11 @@ from broadcasts.api.urls import ACTIONS, ID
 from broadcasts.models import Broadcast, BroadcastEvent, LeftOut
 from deliveries.models import (
     ApiKey,
+    Category,
     Contact,
     Delivery,
     Device,
+    OptOut,
     Provider,
     Suppression,
     Template,
@@ -66,6 +68,7 @@ class Owned:
     provider: Provider
     mail_provider: Provider
     broadcast: Broadcast
+    category: Category
 
     @property
     def ids(self) -> dict[str, object]:
@@ -93,6 +96,7 @@ class Owned:
             self.provider.name,
             self.mail_provider.name,
             self.broadcast.name,
+            self.category.name,
         ]
         return [*map(str, rows), self.contact.tenant.slug]
 
@@ -127,6 +131,11 @@ MATRIX: dict[str, Any] = {
     ],
     "api/devices/": [("GET", "", None, 200), ("GET", "?tenant={tenant}", None, 200)],
     "api/devices/<int:device_id>/": [("DELETE", "{device}", None, 404)],
+    "api/preferences/": [
+        ("GET", "", None, 200),
+        ("GET", "?tenant={tenant}", None, 200),
+        ("PATCH", "", lambda b: {"categories": {"bea-news": {"email": False}}}, 400),  # B's category is none of A's
+    ],
     "api/callbacks/<int:provider_id>/": [
         ("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404),
         ("POST", "{mail_provider}", lambda b: {"RecordType": "SpamComplaint", "MessageID": b.finished.provider_message_id}, 404),
@@ -166,7 +175,7 @@ MATRIX: dict[str, Any] = {
 
 #: What a person calls with their own token: there a key opens nothing, whatever its scopes. A token that names tenant A and the very
 #: person that B's rows are about is the sharpest try.
-PERSONAL = ("api/devices/",)
+PERSONAL = ("api/devices/", "api/preferences/")
 #: What a provider calls with its own signature: everybody else gets the 404 of a provider that is not there, key or no key. What A's own
 #: provider can say of B's rows: tests/app/test_api_callbacks.py.
 SIGNED = ("api/callbacks/",)
@@ -205,6 +214,7 @@ def theirs() -> Owned:
     LeftOut.objects.create(broadcast=broadcast, contact_id=1, user_id=uuid4(), channel="ws", reason="opted_out")
     return Owned(
         broadcast=broadcast,
+        category=Category.objects.create(tenant=tenant, key="bea-news", name="News of Bea"),
         delivery=DeliveryFactory(tenant=tenant),
         finished=DeliveryFactory(tenant=tenant, failed=True),
         contact=ContactFactory(tenant=tenant, user_id=uuid4()),
@@ -242,6 +252,7 @@ def snapshot(owned: Owned) -> str:
         *Device.objects.filter(tenant=tenant).order_by("pk"),
         *Provider.objects.filter(tenant=tenant).order_by("pk"),
         *Suppression.objects.filter(tenant=tenant).order_by("pk"),
+        *OptOut.objects.filter(tenant=tenant).order_by("pk"),
         *Broadcast.objects.filter(tenant=tenant).order_by("pk"),
         *BroadcastEvent.objects.filter(broadcast__tenant=tenant).order_by("pk"),
     ]
