@@ -1,4 +1,4 @@
-"""Fan-out: an audience becomes rows, ten thousand contacts at a time, each chunk and the cursor in one transaction.
+"""Fan-out: an audience becomes rows, BROADCAST_CHUNK_SIZE contacts at a time, each chunk and the cursor in one transaction.
 
 Any number of processes may call `fan_out_step` at once; an advisory lock gives each step to one of them. The broadcast's row is not
 locked meanwhile: a pause waits for nothing, and a chunk that finds itself paused at its end is not committed. A process may die anywhere:
@@ -37,7 +37,6 @@ from deliveries.receipts import receipt_add
 
 log = structlog.get_logger(__name__)
 
-CHUNK: Final = 10_000
 #: A million addresses are compared in memory then, and not on disk.
 _SORT_MEMORY: Final = "64MB"
 _LOCK: Final = 0x62636173  # a class of advisory locks of its own
@@ -189,7 +188,7 @@ def _people(broadcast: Broadcast, *, limit: bool) -> tuple[str, dict[str, Any]]:
         "tenant": broadcast.tenant_id,
         "cursor": broadcast.cursor if limit else 0,
         "last": broadcast.last_contact_id,
-        "chunk": CHUNK,
+        "chunk": settings.BROADCAST_CHUNK_SIZE,
         "draw": _draw(broadcast),
         "broadcast": broadcast.pk,
     }
@@ -287,7 +286,7 @@ def _chunk(broadcast: Broadcast) -> Step:
     if stored != fresh:
         raise RowsMissingError(f"{fresh - stored} of {fresh} rows of {broadcast.source} were not stored")
     receipt_add(tenant_id=broadcast.tenant_id, entrance=broadcast.source, accepted=fresh)
-    is_done = seen < CHUNK
+    is_done = seen < settings.BROADCAST_CHUNK_SIZE
     _keep(
         broadcast, cursor=last if last is not None else broadcast.cursor, **(_end_of_pass(broadcast) if is_done else {})
     )
