@@ -211,6 +211,7 @@ HEARTBEAT_TTL_SECONDS = env.int("HEARTBEAT_TTL_SECONDS", 30)
 STUCK_AFTER_SECONDS = env.float("STUCK_AFTER_SECONDS", 22)
 
 # --- Broadcasts and audiences -----------------------------------------------------------------------------------------------------
+CONTACT_IMPORT_MAX_MB = env.float("CONTACT_IMPORT_MAX_MB", 200)
 AUDIENCES_REFRESH_INTERVAL_SECONDS = env.float("AUDIENCES_REFRESH_INTERVAL_SECONDS", 300)
 AUDIENCE_COUNT_TIMEOUT_SECONDS = env.float("AUDIENCE_COUNT_TIMEOUT_SECONDS", 10)
 
