@@ -39,7 +39,7 @@ class CheckPages(_Base):
     def check_urls(self) -> list[URLPattern]:
         """Return the addresses of the check, of samples and of the download."""
         own: dict[str, tuple[str, Callable[..., Any]]] = {
-            "check": ("check/", self.check), "people": ("people/", self.people), "people_csv": ("people.csv", self.people_csv),
+            "check": ("check/", self.check_recipients), "people": ("people/", self.people), "people_csv": ("people.csv", self.people_csv),
         }  # fmt: skip
         view = self.admin_site.admin_view
         return [
@@ -48,7 +48,7 @@ class CheckPages(_Base):
         ]
 
     @post_only("view")
-    def check(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def check_recipients(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer who gets what is saved and who does not: two parts of the page, as HTML. Changes nothing."""
         broadcast = broadcast_get(pk)
         context = {**self.shared(request, broadcast), **checked_context(broadcast)}
