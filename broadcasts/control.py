@@ -77,6 +77,18 @@ def broadcast_retry_failed(
     return retried
 
 
+def broadcast_go_on(*, broadcast: Broadcast, actor: Actor) -> None:
+    """Send it to the rest without waiting for the small group's time to be over. Raises: WrongState unless it is being looked at."""
+    looked_at = Broadcast.objects.filter(
+        pk=broadcast.pk, state=State.SENDING, is_group_pass=True, group_ends_at__isnull=False
+    )
+    with transaction.atomic():
+        if not looked_at.update(is_group_pass=False, group_ends_at=None, cursor=0):
+            broadcast.refresh_from_db()
+            raise WrongState(broadcast, "go_on_with")
+        event_record(broadcast=broadcast, actor=actor, action="group_passed", note="Without waiting any longer.")
+
+
 def broadcast_recall(*, broadcast: Broadcast, actor: Actor) -> Recalled:
     """Take it out of people's inboxes, in open tabs too, and let nothing more of it get there. What went elsewhere stays out.
 
