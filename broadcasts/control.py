@@ -44,6 +44,11 @@ def broadcast_set_speed(*, broadcast: Broadcast, actor: Actor, pace_per_minute: 
     return locked
 
 
+def broadcast_missing(*, broadcast: Broadcast) -> int:
+    """Return how many of the audience would get it and have neither a row nor a reason; 0 for one that is not completed. One statement."""
+    return missing(broadcast) if broadcast.state == State.COMPLETED else 0
+
+
 def broadcast_send_missing(*, broadcast: Broadcast, actor: Actor) -> int:
     """Let those of the audience get it who have neither a row nor a reason; return how many. 0 changes nothing.
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from broadcasts.counting import Counts, kept
 from broadcasts.models import Broadcast, BroadcastPoint
-from broadcasts.states import ACTIVE, State
+from broadcasts.states import ACTIVE, ENDED, State
 from deliveries.channels import OPEN, Status
 from deliveries.models import Receipt
 
@@ -52,6 +52,15 @@ class Progress:
     ends_at: datetime | None
     chart: Chart
     unaccounted: int | None
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether the figures stand: it has ended, and was counted since."""
+        broadcast = self.broadcast
+        if broadcast.state not in ENDED or broadcast.stamp_ms is None or broadcast.state == State.FAILED:
+            return broadcast.state in ENDED
+        ended, counted = broadcast.finished_at, broadcast.counted_at
+        return not self.counts.waiting and ended is not None and counted is not None and counted >= ended
 
     @property
     def left(self) -> int:
