@@ -10,7 +10,7 @@ from django.utils import timezone
 from broadcasts.approval import approval_hash, is_in_band
 from broadcasts.audience import AudienceError
 from broadcasts.check import Checked, check
-from broadcasts.message import NoWords, fields_that_may_lack, words_of, words_problems
+from broadcasts.message import NoWords, Words, fields_that_may_lack, words_of, words_problems
 from broadcasts.models import Broadcast
 from broadcasts.plan import expiry_problem, planned_problem
 from deliveries.lifecycle import unserved
@@ -37,22 +37,9 @@ def review(broadcast: Broadcast, *, at: datetime | None = None) -> Review:
     Never raises for what staff wrote: that is a blocker. Raises: django.db.OperationalError when counting takes too long.
     """
     at = at or timezone.now()
-    blockers: list[str] = []
-    try:
-        words = words_of(broadcast)
-    except NoWords as error:
-        blockers.append(str(error))
-        words = None
-    if words is not None:
-        blockers += [f"Message: {problem}" for problem in words_problems(broadcast, words)]
-    if not broadcast.channels:
-        blockers.append("No channel is chosen. Choose at least one.")
-    missing = unserved([(broadcast.tenant_id, channel) for channel in broadcast.channels])
-    blockers += [
-        f"The channel {channel} has no provider. Add one under Providers, or leave the channel out."
-        for _tenant, channel in sorted(missing)
-    ]
-    blockers += [problem for problem in (planned_problem(broadcast, at), expiry_problem(broadcast, at)) if problem]
+    words, blockers = obstacles(broadcast, at=at)
+    if problem := planned_problem(broadcast, at):
+        blockers.append(problem)
     if words is None or not broadcast.channels or any(each.startswith("Message:") for each in blockers):
         return Review(Checked(at=at), label=words.label if words else "", blockers=blockers)
     try:
@@ -62,6 +49,28 @@ def review(broadcast: Broadcast, *, at: datetime | None = None) -> Review:
         return Review(Checked(at=at), label=words.label, blockers=[*blockers, f"Audience: {error}"])
     blockers += _of_recipients(checked)
     return Review(checked, bound, words.label, blockers, _warnings(checked, broadcast))
+
+
+def obstacles(broadcast: Broadcast, *, at: datetime) -> tuple[Words | None, list[str]]:
+    """Return the words, and what keeps it from going out whoever its audience is. No contact is looked at."""
+    blockers: list[str] = []
+    words = None
+    try:
+        words = words_of(broadcast)
+    except NoWords as error:
+        blockers.append(str(error))
+    if words is not None:
+        blockers += [f"Message: {problem}" for problem in words_problems(broadcast, words)]
+    if not broadcast.channels:
+        blockers.append("No channel is chosen. Choose at least one.")
+    missing = unserved([(broadcast.tenant_id, channel) for channel in broadcast.channels])
+    blockers += [
+        f"The channel {channel} has no provider. Add one under Providers, or leave the channel out."
+        for _tenant, channel in sorted(missing)
+    ]
+    if problem := expiry_problem(broadcast, at):
+        blockers.append(problem)
+    return words, blockers
 
 
 def _of_recipients(checked: Checked) -> list[str]:

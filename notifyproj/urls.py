@@ -11,6 +11,7 @@ from deliveries.unsubscribe_page import unsubscribe_page
 urlpatterns = [
     path("health/", include("notifyproj.health")),
     path("admin/", admin.site.urls),
+    path("api/", include("broadcasts.api.urls")),
     path("api/", include("deliveries.api.urls")),
     path("inbox/", inbox_page, name="inbox"),
     path("u/<str:token>", unsubscribe_page, name="unsubscribe"),

@@ -16,6 +16,7 @@ from django.core import serializers
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
+from broadcasts.models import Audience, AudienceMember, TopicSubscription
 from deliveries.models import (
     ApiKey,
     Contact,
@@ -31,6 +32,7 @@ from deliveries.models import (
 from tests.api import Caller, a_job, person
 from tests.factories import (
     ApiKeyFactory,
+    AudienceFactory,
     ContactFactory,
     DeliveryFactory,
     DeviceFactory,
@@ -55,6 +57,8 @@ class Owned:
     device: Device
     provider: Provider
     mail_provider: Provider
+    audience: Audience
+    subscription: TopicSubscription
 
     @property
     def ids(self) -> dict[str, object]:
@@ -66,6 +70,8 @@ class Owned:
             "device": self.device.pk,
             "provider": self.provider.pk,
             "mail_provider": self.mail_provider.pk,
+            "audience": self.audience.pk,
+            "topic": self.subscription.topic,
         }
 
     def marks(self) -> list[str]:
@@ -80,6 +86,7 @@ class Owned:
             self.device.name,
             self.provider.name,
             self.mail_provider.name,
+            self.audience.name,
         ]
         return [*map(str, rows), self.contact.tenant.slug]
 
@@ -117,6 +124,25 @@ MATRIX: dict[str, Any] = {
     "api/callbacks/<int:provider_id>/": [
         ("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404),
         ("POST", "{mail_provider}", lambda b: {"RecordType": "SpamComplaint", "MessageID": b.finished.provider_message_id}, 404),
+    ],
+    "api/audiences/": [
+        ("GET", "", None, 200),
+        ("POST", "?tenant={tenant}", lambda b: {"name": "taken", "kind": "list"}, 404),
+        ("POST", "", lambda b: {"name": b.audience.name, "kind": "list"}, 201),  # A's own of that name
+    ],
+    "api/audiences/<int:audience_id>/": [
+        ("GET", "{audience}", None, 404),
+        ("PATCH", "{audience}", lambda b: {"name": "taken"}, 404),
+        ("DELETE", "{audience}", None, 404),
+    ],
+    "api/audiences/<int:audience_id>/preview/": [("GET", "{audience}", None, 404)],
+    "api/audiences/<int:audience_id>/members/": [
+        ("PUT", "{audience}", lambda b: {"user_ids": [str(uuid4())]}, 404),
+        ("DELETE", "{audience}", lambda b: {"user_ids": [str(b.contact.user_id)]}, 404),
+    ],
+    "api/topics/<str:topic>/subscribers/": [
+        ("PUT", "{topic}", lambda b: {"user_ids": [str(uuid4())]}, 200),  # A's own topic of that name
+        ("DELETE", "{topic}", lambda b: {"user_ids": [str(b.contact.user_id)]}, 200),
     ],
     "api/schemas/notification-job.json": OPEN,
     "api/schema/": OPEN,
@@ -162,10 +188,13 @@ API = [address for address in addresses(get_resolver().url_patterns) if address.
 @pytest.fixture
 def theirs() -> Owned:
     tenant = ContactFactory(name="Bea").tenant
+    contact = ContactFactory(tenant=tenant, user_id=uuid4())
     return Owned(
+        audience=AudienceFactory(tenant=tenant, name="Bea's friends", members=[contact.user_id]),
+        subscription=TopicSubscription.objects.create(tenant=tenant, topic="bea", user_id=contact.user_id),
         delivery=DeliveryFactory(tenant=tenant),
         finished=DeliveryFactory(tenant=tenant, failed=True),
-        contact=ContactFactory(tenant=tenant, user_id=uuid4()),
+        contact=contact,
         template=TemplateFactory(tenant=tenant, published=False),
         device=DeviceFactory(tenant=tenant, name="Bea's phone"),
         provider=ProviderFactory(
@@ -199,6 +228,9 @@ def snapshot(owned: Owned) -> str:
         *TemplateContent.objects.filter(version__template__tenant=tenant).order_by("pk"),
         *Device.objects.filter(tenant=tenant).order_by("pk"),
         *Provider.objects.filter(tenant=tenant).order_by("pk"),
+        *Audience.objects.filter(tenant=tenant).order_by("pk"),
+        *AudienceMember.objects.filter(audience__tenant=tenant).order_by("pk"),
+        *TopicSubscription.objects.filter(tenant=tenant).order_by("pk"),
         *Suppression.objects.filter(tenant=tenant).order_by("pk"),
     ]
     return serializers.serialize("json", rows)
@@ -208,7 +240,10 @@ def calls(address: str, owned: Owned) -> Iterator[tuple[str, str, str, Any, int]
     """The rows of an address: method, path, the same path with ids that nobody has, body, expected status."""
     base, _, rest = address.partition("<")
     ids = {**owned.ids, "tenant": owned.contact.tenant.slug}
-    nobodys = {name: 2**40 if name in ("template", "device", "provider", "mail_provider") else uuid4() for name in ids}
+    nobodys = {
+        name: 2**40 if name in ("template", "device", "provider", "mail_provider", "audience") else uuid4()
+        for name in ids
+    }
     for method, part, body, status in MATRIX[address]:
         path, absent = ("/" + base + part.format(**each) + rest.partition(">")[2] for each in (ids, nobodys))
         yield method, path, absent, body(owned) if body else None, status
