@@ -44,6 +44,11 @@ def broadcast_set_speed(*, broadcast: Broadcast, actor: Actor, pace_per_minute: 
     return locked
 
 
+def broadcast_missing(*, broadcast: Broadcast) -> int:
+    """Return how many of the audience would get it and have neither a row nor a reason; 0 for one that is not completed. One statement."""
+    return missing(broadcast) if broadcast.state == State.COMPLETED else 0
+
+
 def broadcast_send_missing(*, broadcast: Broadcast, actor: Actor) -> int:
     """Let those of the audience get it who have neither a row nor a reason; return how many. 0 changes nothing.
 
@@ -77,6 +82,18 @@ def broadcast_retry_failed(
         after={"reason": reason, "channel": channel, "moved": retried.moved, "too_late": retried.too_late},
     )
     return retried
+
+
+def broadcast_go_on(*, broadcast: Broadcast, actor: Actor) -> None:
+    """Send it to the rest without waiting for the small group's time to be over. Raises: WrongState unless it is being looked at."""
+    looked_at = Broadcast.objects.filter(
+        pk=broadcast.pk, state=State.SENDING, is_group_pass=True, group_ends_at__isnull=False
+    )
+    with transaction.atomic():
+        if not looked_at.update(is_group_pass=False, group_ends_at=None, cursor=0):
+            broadcast.refresh_from_db()
+            raise WrongState(broadcast, "go_on_with")
+        event_record(broadcast=broadcast, actor=actor, action="group_passed", note="Without waiting any longer.")
 
 
 def broadcast_recall(*, broadcast: Broadcast, actor: Actor) -> Recalled:

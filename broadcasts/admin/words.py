@@ -67,6 +67,7 @@ DONE: Final = {
     "speed": "Changed the speed",
     "retry_failed": "Retried what failed",
     "recall": "Removed it from inboxes",
+    "recalled": "Took it out of inboxes",
     "group_passed": "Let the rest go after the small group",
     "test": "Sent a test",
 }

@@ -1,4 +1,4 @@
-"""Broadcasts and audiences by REST: a view parses, calls one service and words the answer. What all of /api/ shares is in `deliveries/api/`.
+"""Broadcasts and audiences by REST: a view parses, calls one service and words the answer. What /api/ shares is in `deliveries/api/`.
 
 urls.py         every address: below /api/, and 001's below /v1/
 serializers.py  what goes in and out

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -164,3 +165,7 @@ def test_the_history_tells_edits_of_one_person_together(tenant: Tenant) -> None:
         [("Title", "News", "New")],
     )
     assert (made.what, made.who) == ("Made it", "ana")
+
+
+def test_the_pages_pass_djangos_own_checks() -> None:
+    assert admin.site.check(None) == []
