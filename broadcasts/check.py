@@ -79,42 +79,24 @@ class Recipient:
 
 
 def check(broadcast: Broadcast, words: Words, fields: list[tuple[str, bool]]) -> Checked:
-    """Count who will get it and who will not. `fields`: what `message.fields_that_may_lack` found. Two statements.
+    """Count who will get it and who will not. `fields`: what `message.fields_that_may_lack` found. One statement.
 
     Raises: broadcasts.audience.AudienceError for an audience that is not sound; django.db.OperationalError past STATEMENT_SECONDS.
     """
-    counted: dict[tuple[str, str], int] = {}
     undecided = [(name, fails) for name, fails in fields if name not in broadcast.skip_missing]
-    params = Params("j")
-    with connection.cursor() as cursor:
-        people, values = _people(broadcast)
-        cursor.execute(
-            f"""WITH people AS MATERIALIZED ({people}), judged AS ({_judged(broadcast, params)}),
-                grouped AS (SELECT channel, reason, CASE WHEN reason = '' THEN address ELSE '' END AS address, count(*) AS n
-                    FROM judged GROUP BY 1, 2, 3)
-            SELECT channel, reason, sum(CASE WHEN address = '' THEN n ELSE 1 END)::bigint,
-                sum(CASE WHEN address = '' THEN 0 ELSE n - 1 END)::bigint
-            FROM grouped GROUP BY 1, 2""",
-            {**values, **params.values},
-        )
-        for channel, reason, count, doubled in cursor.fetchall():
-            counted[channel, reason] = counted.get((channel, reason), 0) + count
-            if doubled:
-                key = channel, LeftOut.Reason.SAME_ADDRESS.value
-                counted[key] = counted.get(key, 0) + doubled
-        total, reached, gaps, locales = _of_people(cursor, broadcast, undecided)
+    found = _count(broadcast, undecided)
+    counted = found.counted
     will = {channel: count for (channel, reason), count in counted.items() if reason == "" and count}
     messages = sum(will.values())
     seconds = messages * 60 / broadcast.pace_per_minute if broadcast.pace_per_minute else None
-    one_channel = broadcast.reach == Broadcast.Reach.FIRST or len(broadcast.channels) < 2
     return Checked(
         at=timezone.now(),
-        people=total,
-        reached=messages if one_channel else reached,
+        people=found.people,
+        reached=messages if found.reached is None else found.reached,
         will=will,
         wont={key: count for key, count in sorted(counted.items()) if key[1] and count},
-        lacking=[Lacking(name, gap, fails) for (name, fails), gap in zip(undecided, gaps, strict=True) if gap],
-        other_locales=_other_locales(locales, words),
+        lacking=[Lacking(name, gap, fails) for (name, fails), gap in zip(undecided, found.gaps, strict=True) if gap],
+        other_locales=_other_locales(found.locales, words),
         seconds=seconds,
         too_late=_too_late(broadcast, messages, seconds),
     )
@@ -147,28 +129,58 @@ def _people(broadcast: Broadcast) -> tuple[str, dict[str, Any]]:
     return sql, {**values, "tenant": broadcast.tenant_id}
 
 
-def _judged(broadcast: Broadcast, params: Params, people: str = "people") -> str:
+def _judged(broadcast: Broadcast, params: Params, also: str = "") -> str:
     missing = unserved([(broadcast.tenant_id, channel) for channel in broadcast.channels])
-    return judged(broadcast, people, unserved={channel for _tenant, channel in missing}, params=params)
+    return judged(broadcast, "people", unserved={channel for _tenant, channel in missing}, params=params, also=also)
 
 
-def _of_people(
-    cursor: Any, broadcast: Broadcast, fields: list[tuple[str, bool]]
-) -> tuple[int, int, list[int], dict[str, int]]:
-    """Return the audience's size, who of it gets anything over some channel, who lacks each field, and its languages."""
-    params = Params("f")
+@dataclass(slots=True)
+class _Counts:
+    """What one statement counts. `reached` is None where that is the number of messages."""
+
+    counted: dict[tuple[str, str], int] = field(default_factory=dict)
+    people: int = 0
+    reached: int | None = None
+    gaps: list[int] = field(default_factory=list)
+    locales: dict[str, int] = field(default_factory=dict)
+
+    def take(self, kind: str, first: str, second: str, count: int, more: list[int] | None) -> None:
+        """Take one row of the statement."""
+        if kind == "messages":
+            doubled = int(more[0]) if more else 0
+            for reason, number in ((second, count), (LeftOut.Reason.SAME_ADDRESS.value, doubled)):
+                if number:
+                    self.counted[first, reason] = self.counted.get((first, reason), 0) + number
+        elif kind == "people":
+            self.people += count
+            self.locales[first] = count
+            self.gaps = [have + got for have, got in zip(self.gaps, more or (), strict=True)]
+        else:
+            self.reached = count
+
+
+def _count(broadcast: Broadcast, fields: list[tuple[str, bool]]) -> _Counts:
+    params = Params("j")
     people, values = _people(broadcast)
-    gaps = "".join(f", count(*) FILTER (WHERE {lacks(name, params)})" for name, _fails in fields)
-    reaches = "0::bigint"
+    gaps = ", ".join(lacks(name, params) for name, _fails in fields)
+    rows = _judged(broadcast, params, also=f", c.locale, t.place, ARRAY[{gaps}]::boolean[] AS gaps")
+    sums = ", ".join(f"count(*) FILTER (WHERE gaps[{place}])" for place in range(1, len(fields) + 1))
+    # A row a message; of several channels the first stands for the person.
+    sql = f"""WITH people AS ({people}), judged AS MATERIALIZED ({rows}),
+        grouped AS (SELECT channel, reason, CASE WHEN reason = '' THEN address ELSE '' END AS address, count(*) AS n
+            FROM judged GROUP BY 1, 2, 3)
+        SELECT 'messages', channel, reason, sum(CASE WHEN address = '' THEN n ELSE 1 END)::bigint,
+            ARRAY[sum(CASE WHEN address = '' THEN 0 ELSE n - 1 END)]::bigint[] FROM grouped GROUP BY channel, reason
+        UNION ALL
+        SELECT 'people', locale, '', count(*), ARRAY[{sums}]::bigint[] FROM judged WHERE place = 0 GROUP BY locale"""
     if broadcast.reach == Broadcast.Reach.ALL and len(broadcast.channels) > 1:
-        inner = _judged(broadcast, params, "(SELECT c.*)")
-        reaches = f"count(*) FILTER (WHERE EXISTS (SELECT FROM ({inner}) j WHERE j.reason = ''))"
-    cursor.execute(
-        f"SELECT c.locale, count(*), {reaches}{gaps} FROM ({people}) c GROUP BY c.locale", {**values, **params.values}
-    )
-    rows = cursor.fetchall()
-    sums = [sum(column) for column in zip(*(row[1:] for row in rows), strict=True)] or [0] * (2 + len(fields))
-    return int(sums[0]), int(sums[1]), [int(each) for each in sums[2:]], {row[0]: row[1] for row in rows}
+        sql += " UNION ALL SELECT 'reached', '', '', count(DISTINCT contact_id), NULL FROM judged WHERE reason = ''"
+    found = _Counts(gaps=[0] * len(fields))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {**values, **params.values})
+        for row in cursor.fetchall():
+            found.take(*row)
+    return found
 
 
 def _recipients(broadcast: Broadcast) -> tuple[str, dict[str, Any]]:

@@ -6,13 +6,16 @@ from django.db import transaction
 
 from broadcasts.actor import Actor
 from broadcasts.changes import WrongState, broadcast_reopen
+from broadcasts.counting import row_range
 from broadcasts.events import event_record
 from broadcasts.fan_out import missing, paces
 from broadcasts.models import Broadcast
 from broadcasts.states import ENDED, State
+from deliveries.channels import Channel
 from deliveries.dead_letters import GroupKey, Retried, retry
-from deliveries.lifecycle import lane_set_pace
+from deliveries.lifecycle import lane_cancel, lane_set_pace
 from deliveries.models import Lane
+from deliveries.recall import Recalled, inbox_recall
 
 
 @transaction.atomic
@@ -39,6 +42,11 @@ def broadcast_set_speed(*, broadcast: Broadcast, actor: Actor, pace_per_minute: 
         after={"pace_per_minute": pace_per_minute},
     )
     return locked
+
+
+def broadcast_missing(*, broadcast: Broadcast) -> int:
+    """Return how many of the audience would get it and have neither a row nor a reason; 0 for one that is not completed. One statement."""
+    return missing(broadcast) if broadcast.state == State.COMPLETED else 0
 
 
 def broadcast_send_missing(*, broadcast: Broadcast, actor: Actor) -> int:
@@ -74,3 +82,33 @@ def broadcast_retry_failed(
         after={"reason": reason, "channel": channel, "moved": retried.moved, "too_late": retried.too_late},
     )
     return retried
+
+
+def broadcast_go_on(*, broadcast: Broadcast, actor: Actor) -> None:
+    """Send it to the rest without waiting for the small group's time to be over. Raises: WrongState unless it is being looked at."""
+    looked_at = Broadcast.objects.filter(
+        pk=broadcast.pk, state=State.SENDING, is_group_pass=True, group_ends_at__isnull=False
+    )
+    with transaction.atomic():
+        if not looked_at.update(is_group_pass=False, group_ends_at=None, cursor=0):
+            broadcast.refresh_from_db()
+            raise WrongState(broadcast, "go_on_with")
+        event_record(broadcast=broadcast, actor=actor, action="group_passed", note="Without waiting any longer.")
+
+
+def broadcast_recall(*, broadcast: Broadcast, actor: Actor) -> Recalled:
+    """Take it out of people's inboxes, in open tabs too, and let nothing more of it get there. What went elsewhere stays out.
+
+    Idempotent, and repeating it goes on where a call died: first its lanes to the inboxes are cancelled, then the rows follow in chunks.
+    Raises: WrongState before it began; TimeoutError as `inbox_recall`.
+    """
+    if broadcast.stamp_ms is None:
+        raise WrongState(broadcast, "remove_from_inboxes")
+    with transaction.atomic():
+        lanes = Lane.objects.filter(tenant=broadcast.tenant_id, source=broadcast.source, channel=Channel.WS)
+        lane_cancel(lane_ids=list(lanes.values_list("id", flat=True)))
+        event_record(broadcast=broadcast, actor=actor, action="recall")
+    rows = row_range(broadcast)
+    recalled = inbox_recall(tenant_id=rows["tenant"], first=rows["first"], last=rows["last"])
+    event_record(broadcast=broadcast, actor=actor, action="recalled", after=recalled._asdict())
+    return recalled

@@ -6,6 +6,7 @@ its place, so the sum stays the number of recipients.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from django.db.models.functions import Now
 
 from broadcasts import job_ids
 from broadcasts.models import Broadcast, LeftOut
+from broadcasts.states import ACTIVE
 from deliveries.channels import OPEN, Status
 
 _ROWS: Final = "d.tenant_id = %(tenant)s AND d.job_id BETWEEN %(first)s AND %(last)s"
@@ -33,6 +35,12 @@ SELECT EXISTS (SELECT FROM deliveries_lane l CROSS JOIN LATERAL (SELECT FROM not
         WHERE d.channel = l.channel AND d.lane_id = l.id AND d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL
             AND d.hold_id IS NULL LIMIT 1) waiting
     WHERE l.tenant_id = %(tenant)s AND l.source = %(source)s)
+"""
+_POINT: Final = """
+INSERT INTO broadcasts_broadcastpoint AS p (broadcast_id, minute, counted_at, sent, failed, over)
+VALUES (%s, date_trunc('minute', statement_timestamp()), statement_timestamp(), %s, %s, %s)
+ON CONFLICT (broadcast_id, minute) DO UPDATE SET counted_at = excluded.counted_at, sent = excluded.sent, failed = excluded.failed,
+    over = excluded.over WHERE p.counted_at <= excluded.counted_at
 """
 
 
@@ -60,6 +68,16 @@ class Counts:
     def waiting(self) -> int:
         """Return how many are not over yet."""
         return self.of(*OPEN)
+
+    @property
+    def not_sent(self) -> int:
+        """Return how many were neither sent nor failed, but for those that staff cancelled: too late, or somebody does not want it."""
+        return self.of(Status.EXPIRED, Status.SUPPRESSED)
+
+    @property
+    def over(self) -> int:
+        """Return how many are over."""
+        return self.total - self.waiting
 
     @property
     def by_status(self) -> dict[str, int]:
@@ -95,7 +113,7 @@ class Counts:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the broadcast keeps it."""
-        return {"rows": [list(row) for row in self.rows], "left_out": self.left_out}
+        return {"rows": [list(row) for row in self.rows], "left_out": self.left_out, "waiting": self.waiting}
 
     @classmethod
     def of_json(cls, stored: dict[str, Any]) -> Counts:
@@ -119,11 +137,19 @@ def kept(broadcast: Broadcast) -> Counts:
     return Counts.of_json(broadcast.counts)
 
 
-def count_and_keep(broadcast: Broadcast) -> Counts:
-    """Count, and keep the copy that lists show."""
+def count_and_keep(broadcast: Broadcast, *, is_last: bool = False) -> Counts:
+    """Count, and keep the copy that lists show; while it is on its way, and at its end (`is_last`), also as the point of this minute."""
     counts = count(broadcast)
     Broadcast.objects.filter(pk=broadcast.pk).update(counts=counts.as_json(), counted_at=Now())
+    if is_last or broadcast.state in ACTIVE:
+        _keep_point(broadcast, counts)
     return counts
+
+
+def _keep_point(broadcast: Broadcast, counts: Counts) -> None:
+    sent = {channel: counts.of(Status.SENT, channel=channel) for channel in counts.by_channel}
+    with connection.cursor() as cursor:
+        cursor.execute(_POINT, [broadcast.pk, json.dumps(sent), max(0, counts.of(Status.FAILED)), max(0, counts.over)])
 
 
 def has_waiting(broadcast: Broadcast) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -108,6 +109,13 @@ def broadcast_edit(
     return broadcast_unapprove(broadcast=locked, actor=actor)
 
 
+def broadcast_with(*, broadcast: Broadcast, values: Mapping[str, Any]) -> Broadcast:
+    """Return a copy with other values, as somebody types them; it is not saved. Raises: DraftRefused."""
+    made = copy(broadcast)
+    _take(made, values)
+    return made
+
+
 @transaction.atomic
 def broadcast_duplicate(*, broadcast: Broadcast, actor: Actor, is_test: bool = False) -> Broadcast:
     """Make a new draft of another's words, audience and speed, without its times. A copy of a test is one; `is_test`: the copy is."""
@@ -119,6 +127,11 @@ def broadcast_duplicate(*, broadcast: Broadcast, actor: Actor, is_test: bool = F
     event_record(broadcast=made, actor=actor, action="create", note=f"A copy of broadcast {broadcast.pk}")
     made.refresh_from_db()
     return made
+
+
+def plain_values(broadcast: Broadcast) -> dict[str, Any]:
+    """Return all that a person writes of a broadcast, as events keep it: plain JSON."""
+    return _plain(broadcast, FIELDS)
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""Fan-out: an audience becomes rows, ten thousand contacts at a time, each chunk and the cursor in one transaction.
+"""Fan-out: an audience becomes rows, BROADCAST_CHUNK_SIZE contacts at a time, each chunk and the cursor in one transaction.
 
 Any number of processes may call `fan_out_step` at once; an advisory lock gives each step to one of them. The broadcast's row is not
 locked meanwhile: a pause waits for nothing, and a chunk that finds itself paused at its end is not committed. A process may die anywhere:
@@ -17,15 +17,17 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from broadcasts import job_ids
-from broadcasts.audience import audience_condition
+from broadcasts.approval import approval_hash, is_in_band
+from broadcasts.audience import AudienceError, audience_condition
 from broadcasts.changes import broadcast_fail
 from broadcasts.conditions import Params
-from broadcasts.judging import ADDRESSES, COLUMNS, judged, shared_params
-from broadcasts.message import words_of, words_pin
+from broadcasts.judging import COLUMNS, judged, shared_params
+from broadcasts.message import Words, words_pin
 from broadcasts.models import Broadcast, LeftOut
-from broadcasts.review import review
+from broadcasts.review import obstacles
 from broadcasts.states import State
 from deliveries import hints
 from deliveries.channels import Priority
@@ -35,7 +37,8 @@ from deliveries.receipts import receipt_add
 
 log = structlog.get_logger(__name__)
 
-CHUNK: Final = 10_000
+#: A million addresses are compared in memory then, and not on disk.
+_SORT_MEMORY: Final = "64MB"
 _LOCK: Final = 0x62636173  # a class of advisory locks of its own
 #: The small group is drawn by a hash of the contact's id, so that it is no special kind of people.
 _DRAW: Final = "(hashint8(c.id)::bigint + 2147483648) < %(draw)s"
@@ -94,42 +97,54 @@ def _keep(broadcast: Broadcast, **values: Any) -> None:
 
 def _prepare(broadcast: Broadcast) -> Step:
     """Keep the words, open the lanes, and say who shares an address with somebody before. Fails the broadcast where it may not go."""
-    if problem := _changed_since(broadcast):
-        broadcast_fail(broadcast=broadcast, reason=problem)
+    newest = Contact.objects.filter(tenant=broadcast.tenant_id).aggregate(newest=Max("id"))["newest"] or 0
+    broadcast.last_contact_id = newest
+    try:
+        with transaction.atomic():
+            words = None if broadcast.passes else _words_that_were_sent(broadcast)
+            left_out, reached = _leave_out_doubles(broadcast)
+            if words is not None:
+                _require_size(broadcast, reached)
+                words_pin(broadcast, words)
+    except _NotAsSent as error:
+        broadcast_fail(broadcast=broadcast, reason=str(error))
         return Step()
-    words_pin(broadcast, words_of(broadcast))
     lanes_open(
         tenant_id=broadcast.tenant_id,
         source=broadcast.source,
         priority=Priority(broadcast.priority),
         paces=paces(broadcast, broadcast.pace_per_minute),
     )
-    newest = Contact.objects.filter(tenant=broadcast.tenant_id).aggregate(newest=Max("id"))["newest"] or 0
-    broadcast.last_contact_id = newest
-    left_out = _leave_out_doubles(broadcast)
     _keep(broadcast, last_contact_id=newest, prepared_at=Now(), cursor=0)
     return Step(left_out=left_out, is_done=False)
 
 
-def _changed_since(broadcast: Broadcast) -> str:
-    """Return why what was approved, or pressed Send for, is not what would go out now; "" when it still is.
+class _NotAsSent(Exception):
+    """What would go out now is not what was approved, or pressed Send for. The message says what to do."""
 
-    Only once: who is missing later gets the words that were pinned.
-    """
-    if broadcast.passes:
-        return ""
-    now = review(broadcast)
-    if now.blockers:
-        return " ".join(now.blockers)
-    if now.hash != broadcast.approved_hash:
-        return "The template or the audience was changed after Send was pressed. Look at it again, and send it again."
+
+def _words_that_were_sent(broadcast: Broadcast) -> Words:
+    """Return the words. Who is missing later gets what was pinned, so this is asked once. Raises: _NotAsSent."""
+    words, blockers = obstacles(broadcast, at=timezone.now())
+    try:
+        now = approval_hash(broadcast, words) if words else ""
+        audience_condition(broadcast.audience, tenant_id=broadcast.tenant_id)
+    except AudienceError as error:
+        blockers.append(f"Audience: {error}")
+    if words is None or blockers:
+        raise _NotAsSent(" ".join(blockers))
+    if now != broadcast.approved_hash:
+        told = "The template or the audience was changed after Send was pressed. Look at it again, and send it again."
+        raise _NotAsSent(told)
+    return words
+
+
+def _require_size(broadcast: Broadcast, reached: int) -> None:
     approved = broadcast.approved_size or 0
-    if not now.is_in_band(approved):
-        return (
-            f"It was to go to {approved:,} people, and the audience has {now.checked.reached:,} now. Check the recipients,"
-            " and send it again."
+    if not reached or not is_in_band(approved=approved, now=reached):
+        raise _NotAsSent(
+            f"It was to go to {approved:,} people, and the audience has {reached:,} now. Check the recipients, and send it again."
         )
-    return ""
 
 
 def paces(broadcast: Broadcast, pace_per_minute: int | None) -> dict[str, int | None]:
@@ -166,14 +181,14 @@ def _people(broadcast: Broadcast, *, limit: bool) -> tuple[str, dict[str, Any]]:
     drawn = f"AND {_DRAW}" if broadcast.is_group_pass and limit else ""
     sql = f"""SELECT {COLUMNS} FROM deliveries_contact c
         WHERE c.tenant_id = %(tenant)s AND c.id > %(cursor)s AND c.id <= %(last)s AND ({condition.sql}) {drawn}
-        ORDER BY c.id {"LIMIT %(chunk)s" if limit else ""}"""
+        {"ORDER BY c.id LIMIT %(chunk)s" if limit else ""}"""
     values = {
         **condition.params,
         **shared_params(broadcast, mandatory=settings.MANDATORY_CATEGORIES),
         "tenant": broadcast.tenant_id,
         "cursor": broadcast.cursor if limit else 0,
         "last": broadcast.last_contact_id,
-        "chunk": CHUNK,
+        "chunk": settings.BROADCAST_CHUNK_SIZE,
         "draw": _draw(broadcast),
         "broadcast": broadcast.pk,
     }
@@ -192,25 +207,37 @@ def _judged(broadcast: Broadcast, params: Params) -> str:
     return judged(broadcast, "people", unserved={channel for _tenant, channel in missing}, params=params)
 
 
-def _leave_out_doubles(broadcast: Broadcast) -> int:
-    """Note everybody who would get it at an address that somebody before them gets it at. One statement over the audience."""
-    if not ADDRESSES.keys() & set(broadcast.channels):
-        return 0
+def _leave_out_doubles(broadcast: Broadcast) -> tuple[int, int]:
+    """Note everybody who would get it at an address that somebody before them gets it at. Return how many, and how many people get it.
+
+    One statement over the audience.
+    """
     params = Params("j")
     people, values = _people(broadcast, limit=False)
+    # A row a message. Only with several channels a person may have more than one.
+    is_many = broadcast.reach == Broadcast.Reach.ALL and len(broadcast.channels) > 1
+    reached = (
+        "count(DISTINCT contact_id) FROM judged WHERE reason = ''" if is_many else "coalesce(sum(n), 0) FROM firsts"
+    )
     with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL work_mem = '{_SORT_MEMORY}'")
         cursor.execute(
-            f"""WITH people AS MATERIALIZED ({people}), judged AS ({_judged(broadcast, params)}),
-                doubled AS (SELECT channel, address FROM judged WHERE reason = '' AND address <> ''
-                    GROUP BY channel, address HAVING count(*) > 1),
-                numbered AS (SELECT j.*, row_number() OVER (PARTITION BY channel, address ORDER BY contact_id) AS place
-                    FROM judged j JOIN doubled USING (channel, address) WHERE j.reason = '')
-            INSERT INTO broadcasts_leftout (broadcast_id, contact_id, user_id, channel, reason)
-            SELECT %(broadcast)s, contact_id, user_id, channel, '{LeftOut.Reason.SAME_ADDRESS}' FROM numbered WHERE place > 1
-            ON CONFLICT (broadcast_id, contact_id, channel) DO NOTHING""",
+            f"""WITH people AS ({people}), judged AS MATERIALIZED ({_judged(broadcast, params)}),
+                grouped AS MATERIALIZED (SELECT channel, address, min(contact_id) AS first, count(*) AS n
+                    FROM judged WHERE reason = '' GROUP BY channel, address),
+                firsts AS (SELECT CASE WHEN address = '' THEN n ELSE 1 END AS n FROM grouped),
+                doubles AS (
+                    SELECT j.contact_id, j.user_id, j.channel FROM judged j JOIN grouped g USING (channel, address)
+                    WHERE j.reason = '' AND g.n > 1 AND address <> '' AND j.contact_id <> g.first),
+                stored AS (
+                    INSERT INTO broadcasts_leftout (broadcast_id, contact_id, user_id, channel, reason)
+                    SELECT %(broadcast)s, contact_id, user_id, channel, '{LeftOut.Reason.SAME_ADDRESS}' FROM doubles
+                    ON CONFLICT (broadcast_id, contact_id, channel) DO NOTHING RETURNING 1)
+            SELECT (SELECT count(*) FROM stored), (SELECT {reached})""",
             {**values, **params.values},
         )
-        return int(cursor.rowcount)
+        stored, reached_now = cursor.fetchone()
+    return int(stored), int(reached_now)
 
 
 def _chunk(broadcast: Broadcast) -> Step:
@@ -223,12 +250,14 @@ def _chunk(broadcast: Broadcast) -> Step:
     # Who got it in an earlier pass (the small group, before it went on for who is missing) is passed over, and nobody else may be there.
     statement = f"""
     WITH people AS MATERIALIZED ({people}), judged AS ({_judged(broadcast, params)}),
-    ours AS MATERIALIZED (
+    known AS MATERIALIZED (
+        SELECT x.contact_id, x.channel, x.reason FROM broadcasts_leftout x
+        WHERE x.broadcast_id = %(broadcast)s AND x.contact_id > %(cursor)s AND x.contact_id <= (SELECT max(id) FROM people)
+    ), ours AS MATERIALIZED (
         SELECT j.contact_id, j.user_id, j.channel, {job_ids.sql("j.contact_id", "j.channel")} AS job_id,
             CASE j.channel {lane} END::bigint AS lane_id,
-            coalesce((SELECT x.reason FROM broadcasts_leftout x
-                WHERE (x.broadcast_id, x.contact_id, x.channel) = (%(broadcast)s, j.contact_id, j.channel)), j.reason) AS reason
-        FROM judged j
+            coalesce(k.reason, j.reason) AS reason
+        FROM judged j LEFT JOIN known k ON (k.contact_id, k.channel) = (j.contact_id, j.channel)
     ), fresh AS MATERIALIZED (
         SELECT * FROM ours o WHERE o.reason = '' AND NOT (%(again)s AND coalesce((SELECT true FROM notification_delivery d
             WHERE (d.tenant_id, d.job_id) = (%(tenant)s, o.job_id)), false))
@@ -258,7 +287,7 @@ def _chunk(broadcast: Broadcast) -> Step:
     if stored != fresh:
         raise RowsMissingError(f"{fresh - stored} of {fresh} rows of {broadcast.source} were not stored")
     receipt_add(tenant_id=broadcast.tenant_id, entrance=broadcast.source, accepted=fresh)
-    is_done = seen < CHUNK
+    is_done = seen < settings.BROADCAST_CHUNK_SIZE
     _keep(
         broadcast, cursor=last if last is not None else broadcast.cursor, **(_end_of_pass(broadcast) if is_done else {})
     )

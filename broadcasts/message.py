@@ -115,9 +115,7 @@ def words_problems(broadcast: Broadcast, words: Words) -> list[Problem]:
     except VariableError as error:
         return [Problem(1, 1, str(error), part="data")]
     except RenderError as error:
-        return [
-            Problem(1, 1, error.message.replace("The job's data has", "The values of this broadcast have"), part="data")
-        ]
+        return [Problem(1, 1, _of_broadcast(error.message), part="data")]
     frame = frame_of(broadcast.tenant)
     sources = {
         locale: replace(source, frame=frame, variables=words.variables) for locale, source in words.contents.items()
@@ -146,7 +144,7 @@ def words_preview(broadcast: Broadcast, *, contact: Contact | None = None, local
         user_id=person.user_id,
         **{key: value for key, value in shown.items() if key in {*ALWAYS_THERE, "attributes"} - {"user_id"}},
     )
-    return preview(
+    made = preview(
         Wanted(
             tenant=broadcast.tenant,
             sources=words.contents,
@@ -157,6 +155,7 @@ def words_preview(broadcast: Broadcast, *, contact: Contact | None = None, local
             data={each.name: each.fallback for each in words.variables or () if not each.required},
         )
     )
+    return replace(made, problems=[replace(each, message=_of_broadcast(each.message)) for each in made.problems])
 
 
 def words_pin(broadcast: Broadcast, words: Words) -> Template:
@@ -171,6 +170,12 @@ def words_pin(broadcast: Broadcast, words: Words) -> Template:
         contact_fallbacks=words.contact_fallbacks,
         hides_personal_data=words.hides_personal_data,
     )
+
+
+def _of_broadcast(told: str) -> str:
+    """Say of a broadcast's values what rendering says of a job's."""
+    told = told.replace("The job's data has", "The values of this broadcast have").replace("The job's", "The value of")
+    return told.replace("Hand it in, or declare a fallback", "Give it a value")
 
 
 def _given(data: Mapping[str, Any]) -> tuple[Variable, ...]:

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from broadcasts.approval import approval_hash, is_in_band
 from broadcasts.audience import AudienceError
-from broadcasts.check import Checked, check
-from broadcasts.message import NoWords, fields_that_may_lack, words_of, words_problems
+from broadcasts.check import Checked, Lacking, check
+from broadcasts.message import NoWords, Words, fields_that_may_lack, words_of, words_problems
 from broadcasts.models import Broadcast
 from broadcasts.plan import expiry_problem, planned_problem
 from deliveries.lifecycle import unserved
@@ -37,23 +37,14 @@ def review(broadcast: Broadcast, *, at: datetime | None = None) -> Review:
     Never raises for what staff wrote: that is a blocker. Raises: django.db.OperationalError when counting takes too long.
     """
     at = at or timezone.now()
-    blockers: list[str] = []
-    try:
-        words = words_of(broadcast)
-    except NoWords as error:
-        blockers.append(str(error))
-        words = None
-    if words is not None:
-        blockers += [f"Message: {problem}" for problem in words_problems(broadcast, words)]
-    if not broadcast.channels:
-        blockers.append("No channel is chosen. Choose at least one.")
-    missing = unserved([(broadcast.tenant_id, channel) for channel in broadcast.channels])
-    blockers += [
-        f"The channel {channel} has no provider. Add one under Providers, or leave the channel out."
-        for _tenant, channel in sorted(missing)
-    ]
-    blockers += [problem for problem in (planned_problem(broadcast, at), expiry_problem(broadcast, at)) if problem]
-    if words is None or not broadcast.channels or any(each.startswith("Message:") for each in blockers):
+    words, blockers = obstacles(broadcast, at=at)
+    if problem := planned_problem(broadcast, at):
+        blockers.append(problem)
+    if (
+        words is None
+        or not (broadcast.channels and broadcast.audience)
+        or any(each.startswith("Message:") for each in blockers)
+    ):
         return Review(Checked(at=at), label=words.label if words else "", blockers=blockers)
     try:
         checked = check(broadcast, words, fields_that_may_lack(words))
@@ -64,24 +55,47 @@ def review(broadcast: Broadcast, *, at: datetime | None = None) -> Review:
     return Review(checked, bound, words.label, blockers, _warnings(checked, broadcast))
 
 
+def obstacles(broadcast: Broadcast, *, at: datetime) -> tuple[Words | None, list[str]]:
+    """Return the words, and what keeps it from going out whoever its audience is. No contact is looked at."""
+    blockers: list[str] = []
+    words = None
+    try:
+        words = words_of(broadcast)
+    except NoWords as error:
+        blockers.append(str(error))
+    if words is not None:
+        blockers += [f"Message: {problem}" for problem in words_problems(broadcast, words)]
+    if not broadcast.audience:
+        blockers.append("Nobody is chosen yet. Say who gets it.")
+    if not broadcast.channels:
+        blockers.append("No channel is chosen. Choose at least one.")
+    missing = unserved([(broadcast.tenant_id, channel) for channel in broadcast.channels])
+    blockers += [
+        f"The channel {channel} has no provider. Add one under Providers, or leave the channel out."
+        for _tenant, channel in sorted(missing)
+    ]
+    if problem := expiry_problem(broadcast, at):
+        blockers.append(problem)
+    return words, blockers
+
+
 def _of_recipients(checked: Checked) -> list[str]:
     if not checked.people:
         return ["The audience is empty. Choose another one."]
     if not checked.reached:
         return ["Nobody of the audience would get it: see why below, and choose other channels or people."]
-    return [
-        f"{each.people:,} people have no {each.field}: set a fallback, or skip them."
-        for each in checked.lacking
-        if each.fails
-    ]
+    return [lacking_told(each) for each in checked.lacking if each.fails]
+
+
+def lacking_told(lacking: Lacking) -> str:
+    """Say of a field that people lack what comes of it, and what can be done where their messages would fail."""
+    have = "person has" if lacking.people == 1 else "people have"
+    what = ": set a fallback, or skip them" if lacking.fails else ", so there is a gap in their message"
+    return f"{lacking.people:,} {have} no {lacking.field}{what}."
 
 
 def _warnings(checked: Checked, broadcast: Broadcast) -> list[str]:
-    told = [
-        f"{each.people:,} people have no {each.field}, so there is a gap in their message."
-        for each in checked.lacking
-        if not each.fails
-    ]
+    told = [lacking_told(each) for each in checked.lacking if not each.fails]
     told += [
         f"{count:,} people read {locale}, which the message does not have; they get its default language."
         for locale, count in checked.other_locales.items()

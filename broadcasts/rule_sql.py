@@ -121,7 +121,8 @@ def _date(rule: Rule, params: Params) -> str:
         case "on":
             return f"(({moment}) AT TIME ZONE 'UTC')::date = {params.add(rule.value)}::date"
     days = f"make_interval(days => {params.add(rule.value)}::int)"
-    return f"({moment}) BETWEEN statement_timestamp() - {days} AND statement_timestamp()"
+    # As a range, because BETWEEN reads the attribute twice.
+    return f"tstzrange(statement_timestamp() - {days}, statement_timestamp(), '[]') @> ({moment})"
 
 
 def _start(moment: Any, params: Params) -> str:

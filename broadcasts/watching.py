@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import DurationField, ExpressionWrapper, F, Q, Value
+from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
 from broadcasts.actor import WORKER
@@ -26,6 +26,11 @@ log = structlog.get_logger(__name__)
 #: Counting may take this share of one connection's time: what is slow is counted less often.
 LOAD_SHARE: Final = 0.1
 LEAST_SECONDS: Final = 1.0
+#: Ended ones are counted again when their figures are older than this part of the time since, in minutes at least.
+LATER_FOR: Final = timedelta(days=3)
+LATER_SHARE: Final = 10
+LATER_LEAST: Final = timedelta(minutes=1)
+LATER_MOST: Final = 10
 PAGE: Final = "admin:broadcasts_broadcast_change"
 
 
@@ -37,7 +42,10 @@ class Watcher:
 
     def look(self) -> int:
         """Look once at everything that is being sent; return how many were completed or stopped."""
-        active = list(Broadcast.objects.select_related("tenant").filter(state__in=[State.SENDING, State.PAUSED]))
+        active = [
+            *Broadcast.objects.select_related("tenant").filter(state__in=[State.SENDING, State.PAUSED]),
+            *_told_later(),
+        ]
         self._next_count = {each.pk: self._next_count.get(each.pk, 0.0) for each in active}
         return sum(
             self._look_at(broadcast) for broadcast in active if time.monotonic() >= self._next_count[broadcast.pk]
@@ -56,6 +64,24 @@ class Watcher:
             return broadcast.fanned_out_at is not None and not has_waiting(broadcast) and _complete(broadcast, counts)
         except WrongState:  # somebody else was first
             return False
+
+
+def _told_later() -> list[Broadcast]:
+    """Return ended broadcasts whose figures still move: rows being cancelled, and what providers and people tell afterwards.
+
+    The longer ago one ended, the more rarely it is counted, for three days.
+    """
+    since_end = Now() - F("finished_at")
+    ended = Broadcast.objects.filter(
+        state__in=[State.COMPLETED, State.CANCELLED], stamp_ms__isnull=False, finished_at__gt=Now() - LATER_FOR
+    )
+    is_old = Q(
+        counted_at__lt=Now() - Greatest(ExpressionWrapper(since_end / LATER_SHARE, DurationField()), Value(LATER_LEAST))
+    )
+    has_open = Q(counts__waiting__gt=0)
+    return list(
+        ended.filter(Q(counted_at=None) | has_open | is_old).select_related("tenant").order_by("id")[:LATER_MOST]
+    )
 
 
 def _look_at_group(broadcast: Broadcast, counts: Counts) -> bool:
@@ -85,7 +111,7 @@ def _complete(broadcast: Broadcast, counts: Counts) -> bool:
         return False
     # What ended between the count and now is counted once more, so that what is kept of a completed broadcast is its last word.
     done = broadcast_complete(broadcast=broadcast)
-    counts = count_and_keep(done)
+    counts = count_and_keep(done, is_last=True)
     line = (
         f"broadcast {done.pk} completed status={status_of_001(done.state)} total={counts.total} sent={counts.of(Status.SENT)}"
         f" failed={counts.of(Status.FAILED)}"

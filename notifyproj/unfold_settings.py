@@ -84,6 +84,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "items": [
                 {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index")},
+                _item(request, "Broadcasts", "campaign", "broadcasts_broadcast"),
                 _item(request, "Deliveries", "outgoing_mail", "deliveries_delivery", active=_is_deliveries(request)),
                 undeliverable,
             ]
@@ -95,6 +96,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(request, "Templates", "draft", "deliveries_template", also=("deliveries_templateversion",)),
                 _item(request, "Mail frames", "crop_free", "deliveries_brand"),
                 _item(request, "Contacts", "contacts", "deliveries_contact"),
+                _item(request, "Audiences", "groups", "broadcasts_audience"),
                 _item(request, "Categories", "label", "deliveries_category"),
                 _item(request, "Suppressions", "block", "deliveries_suppression"),
                 _item(request, "Providers", "cell_tower", "deliveries_provider"),

@@ -1,4 +1,4 @@
-"""Broadcasts by REST: a view parses, calls one service and words the answer. What all of /api/ shares is in `deliveries/api/`.
+"""Broadcasts and audiences by REST: a view parses, calls one service and words the answer. What /api/ shares is in `deliveries/api/`.
 
 urls.py         every address: below /api/, and 001's below /v1/
 serializers.py  what goes in and out
@@ -8,4 +8,6 @@ approving.py    submit, withdraw, approve, reject, edit again
 sending.py      send now, schedule, undo, pause, resume, cancel, speed, retry, the missing
 checking.py     check the recipients, send a test
 reading.py      history, who was left out, results as CSV
+audiences.py    saved audiences
+members.py      who is in a list, who subscribed to a topic
 """

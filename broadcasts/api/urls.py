@@ -1,4 +1,4 @@
-"""Every address of broadcasts: below /api/broadcasts/, and as document 001 calls them below /v1/ (the same views, in its words)."""
+"""Every address of this app: below /api/, and as document 001 calls broadcasts below /v1/ (the same views, in its words)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import URLPattern, path, re_path
 
-from broadcasts.api import approving, broadcasts, checking, reading, sending
+from broadcasts.api import approving, audiences, broadcasts, checking, members, reading, sending
 from broadcasts.api.calling import BroadcastView
 from deliveries.api.errors import not_found
 
@@ -41,6 +41,11 @@ urlpatterns = [
         path(f"broadcasts/<int:broadcast_id>/{name}/", view.as_view(), name=f"broadcast-{name}")
         for name, view in ACTIONS.items()
     ),
+    path("audiences/", audiences.AudienceListView.as_view(), name="audiences"),
+    path("audiences/<int:audience_id>/", audiences.AudienceView.as_view(), name="audience"),
+    path("audiences/<int:audience_id>/preview/", audiences.PreviewView.as_view(), name="audience-preview"),
+    path("audiences/<int:audience_id>/members/", members.MembersView.as_view(), name="audience-members"),
+    path("topics/<str:topic>/subscribers/", members.SubscribersView.as_view(), name="topic-subscribers"),
 ]
 
 

@@ -144,6 +144,24 @@ class Broadcast(models.Model):
         return f"broadcast:{self.pk}"
 
 
+class BroadcastPoint(models.Model):
+    """How far a broadcast was in one minute: the last count of that minute, summed up from its beginning."""
+
+    broadcast = models.ForeignKey(Broadcast, on_delete=models.CASCADE, related_name="points", db_index=False)
+    minute = models.DateTimeField()
+    counted_at = models.DateTimeField()
+    sent = models.JSONField(default=dict, help_text="By channel.")
+    failed = models.PositiveIntegerField()
+    over = models.PositiveIntegerField(help_text="Sent, failed and not sent.")
+
+    class Meta:
+        ordering = ["broadcast", "minute"]
+        constraints = [models.UniqueConstraint(fields=["broadcast", "minute"], name="broadcast_point_once")]
+
+    def __str__(self) -> str:
+        return f"{self.broadcast_id} at {self.minute:%H:%M}"
+
+
 class LeftOut(models.Model):
     """Somebody of the audience who gets nothing, over one channel (or `""`, when no channel of several would do), and why."""
 

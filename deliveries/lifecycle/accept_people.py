@@ -22,7 +22,7 @@ def insert_people(people: str) -> str:
     """Return the INSERT that makes a waiting row of each of `people`: the name of a relation with job_id, user_id, channel and lane_id.
 
     Its other values are the parameters of `shared_values`. It has no ON CONFLICT: an id that is there already is an error, so the
-    caller leaves out whom it has served before. Rows are made in the order of their ids, as their index has them.
+    caller leaves out whom it has served before, and gives the others in the order of their ids, as their index has them.
     """
     return f"""
     INSERT INTO notification_delivery (tenant_id, job_id, user_id, channel, priority, lane_id, template_code, category, data, meta,
@@ -31,8 +31,7 @@ def insert_people(people: str) -> str:
         %(body_hash)s, %(is_test)s, %(entrance)s, %(created_at)s, transaction_timestamp(), %(expires_at)s, 'PENDING', statement_timestamp(),
         {aside_for("p")}
     FROM (SELECT %(tenant)s::bigint AS tenant_id, %(template_code)s AS template_code, %(category)s AS category,
-            job_id, user_id, channel, lane_id FROM {people}) p
-    ORDER BY p.job_id"""
+            job_id, user_id, channel, lane_id FROM {people}) p"""
 
 
 def shared_values(

@@ -17,7 +17,7 @@ from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
 from broadcasts.api.urls import ACTIONS, ID
-from broadcasts.models import Broadcast, BroadcastEvent, LeftOut
+from broadcasts.models import Audience, AudienceMember, Broadcast, BroadcastEvent, LeftOut, TopicSubscription
 from deliveries.models import (
     ApiKey,
     Category,
@@ -35,6 +35,7 @@ from deliveries.models import (
 from tests.api import Caller, a_job, person
 from tests.factories import (
     ApiKeyFactory,
+    AudienceFactory,
     ContactFactory,
     DeliveryFactory,
     DeviceFactory,
@@ -67,6 +68,8 @@ class Owned:
     device: Device
     provider: Provider
     mail_provider: Provider
+    audience: Audience
+    subscription: TopicSubscription
     broadcast: Broadcast
     category: Category
 
@@ -80,6 +83,8 @@ class Owned:
             "device": self.device.pk,
             "provider": self.provider.pk,
             "mail_provider": self.mail_provider.pk,
+            "audience": self.audience.pk,
+            "topic": self.subscription.topic,
             "broadcast": self.broadcast.pk,
         }
 
@@ -95,6 +100,7 @@ class Owned:
             self.device.name,
             self.provider.name,
             self.mail_provider.name,
+            self.audience.name,
             self.broadcast.name,
             self.category.name,
         ]
@@ -139,6 +145,25 @@ MATRIX: dict[str, Any] = {
     "api/callbacks/<int:provider_id>/": [
         ("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404),
         ("POST", "{mail_provider}", lambda b: {"RecordType": "SpamComplaint", "MessageID": b.finished.provider_message_id}, 404),
+    ],
+    "api/audiences/": [
+        ("GET", "", None, 200),
+        ("POST", "?tenant={tenant}", lambda b: {"name": "taken", "kind": "list"}, 404),
+        ("POST", "", lambda b: {"name": b.audience.name, "kind": "list"}, 201),  # A's own of that name
+    ],
+    "api/audiences/<int:audience_id>/": [
+        ("GET", "{audience}", None, 404),
+        ("PATCH", "{audience}", lambda b: {"name": "taken"}, 404),
+        ("DELETE", "{audience}", None, 404),
+    ],
+    "api/audiences/<int:audience_id>/preview/": [("GET", "{audience}", None, 404)],
+    "api/audiences/<int:audience_id>/members/": [
+        ("PUT", "{audience}", lambda b: {"user_ids": [str(uuid4())]}, 404),
+        ("DELETE", "{audience}", lambda b: {"user_ids": [str(b.contact.user_id)]}, 404),
+    ],
+    "api/topics/<str:topic>/subscribers/": [
+        ("PUT", "{topic}", lambda b: {"user_ids": [str(uuid4())]}, 200),  # A's own topic of that name
+        ("DELETE", "{topic}", lambda b: {"user_ids": [str(b.contact.user_id)]}, 200),
     ],
     "api/broadcasts/": [
         ("GET", "", None, 200),
@@ -204,20 +229,25 @@ def addresses(patterns: list[URLPattern | URLResolver], prefix: str = "") -> lis
     return found
 
 
+#: What has a number of the database's in its address; all else has a UUID.
+NUMBERED = ("template", "device", "provider", "mail_provider", "audience", "broadcast")
 API = [address for address in addresses(get_resolver().url_patterns) if address.startswith(("api/", "v1/"))]
 
 
 @pytest.fixture
 def theirs() -> Owned:
     tenant = ContactFactory(name="Bea").tenant
+    contact = ContactFactory(tenant=tenant, user_id=uuid4())
     broadcast = draft(tenant, name="Bea's news")
     LeftOut.objects.create(broadcast=broadcast, contact_id=1, user_id=uuid4(), channel="ws", reason="opted_out")
     return Owned(
+        audience=AudienceFactory(tenant=tenant, name="Bea's friends", members=[contact.user_id]),
+        subscription=TopicSubscription.objects.create(tenant=tenant, topic="bea", user_id=contact.user_id),
         broadcast=broadcast,
         category=Category.objects.create(tenant=tenant, key="bea-news", name="News of Bea"),
         delivery=DeliveryFactory(tenant=tenant),
         finished=DeliveryFactory(tenant=tenant, failed=True),
-        contact=ContactFactory(tenant=tenant, user_id=uuid4()),
+        contact=contact,
         template=TemplateFactory(tenant=tenant, published=False),
         device=DeviceFactory(tenant=tenant, name="Bea's phone"),
         provider=ProviderFactory(
@@ -251,6 +281,9 @@ def snapshot(owned: Owned) -> str:
         *TemplateContent.objects.filter(version__template__tenant=tenant).order_by("pk"),
         *Device.objects.filter(tenant=tenant).order_by("pk"),
         *Provider.objects.filter(tenant=tenant).order_by("pk"),
+        *Audience.objects.filter(tenant=tenant).order_by("pk"),
+        *AudienceMember.objects.filter(audience__tenant=tenant).order_by("pk"),
+        *TopicSubscription.objects.filter(tenant=tenant).order_by("pk"),
         *Suppression.objects.filter(tenant=tenant).order_by("pk"),
         *OptOut.objects.filter(tenant=tenant).order_by("pk"),
         *Broadcast.objects.filter(tenant=tenant).order_by("pk"),
@@ -263,10 +296,7 @@ def calls(address: str, owned: Owned) -> Iterator[tuple[str, str, str, Any, int]
     """The rows of an address: method, path, the same path with ids that nobody has, body, expected status."""
     base, _, rest = address.replace("^", "").replace(ID, "/<broadcast_id>").removesuffix("/?$").partition("<")
     ids = {**owned.ids, "tenant": owned.contact.tenant.slug}
-    nobodys = {
-        name: 2**40 if name in ("template", "device", "provider", "mail_provider", "broadcast") else uuid4()
-        for name in ids
-    }
+    nobodys = {name: 2**40 if name in NUMBERED else uuid4() for name in ids}
     for method, part, body, status in MATRIX[address]:
         path, absent = ("/" + base + part.format(**each) + rest.partition(">")[2] for each in (ids, nobodys))
         yield method, path, absent, body(owned) if body else None, status

@@ -86,8 +86,8 @@ def test_ids_say_who_and_over_which_channel_and_are_the_same_whenever_computed(t
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 100])
-def test_chunks_neither_miss_nor_repeat_anybody(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(fanning, "CHUNK", chunk)
+def test_chunks_neither_miss_nor_repeat_anybody(tenant: Tenant, settings: Any, chunk: int) -> None:
+    settings.BROADCAST_CHUNK_SIZE = chunk
     ContactFactory.create_batch(4, tenant=tenant)
     ContactFactory(tenant=tenant, email="")
     broadcast = fan_out(tenant, channels=["email"])
@@ -97,8 +97,10 @@ def test_chunks_neither_miss_nor_repeat_anybody(tenant: Tenant, monkeypatch: pyt
     assert broadcast.fanned_out_at is not None
 
 
-def test_it_goes_on_after_a_chunk_that_was_not_committed(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fanning, "CHUNK", 2)
+def test_it_goes_on_after_a_chunk_that_was_not_committed(
+    tenant: Tenant, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.BROADCAST_CHUNK_SIZE = 2
     ContactFactory.create_batch(5, tenant=tenant)
     broadcast = send(draft(tenant))
     real = fanning.receipt_add
@@ -201,10 +203,8 @@ def test_words_are_kept_as_they_were_and_values_and_fallbacks_stand_in(tenant: T
     assert rows_of(broadcast).filter(data={}).count() == 1
 
 
-def test_a_pause_between_chunks_stops_rows_and_fan_out_and_resume_goes_on(
-    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fanning, "CHUNK", 2)
+def test_a_pause_between_chunks_stops_rows_and_fan_out_and_resume_goes_on(tenant: Tenant, settings: Any) -> None:
+    settings.BROADCAST_CHUNK_SIZE = 2
     ContactFactory.create_batch(5, tenant=tenant)
     broadcast = send(draft(tenant))
     stops = iter([False, False, False, True, True, True])
