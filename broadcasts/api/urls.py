@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import URLPattern, path, re_path
 
-from broadcasts.api import approving, audiences, broadcasts, checking, members, reading, sending
+from broadcasts.api import approving, audiences, broadcasts, checking, members, reading, sending, steering
 from broadcasts.api.calling import BroadcastView
 from deliveries.api.errors import not_found
 
@@ -22,11 +22,11 @@ ACTIONS: dict[str, type[BroadcastView]] = {
     "pause": sending.PauseView,
     "resume": sending.ResumeView,
     "cancel": sending.CancelView,
-    "speed": sending.SpeedView,
-    "retry-failed": sending.RetryFailedView,
-    "send-missing": sending.SendMissingView,
-    "go-on": sending.GoOnView,
-    "recall": sending.RecallView,
+    "speed": steering.SpeedView,
+    "retry-failed": steering.RetryFailedView,
+    "send-missing": steering.SendMissingView,
+    "go-on": steering.GoOnView,
+    "recall": steering.RecallView,
     "dry-run": checking.DryRunView,
     "test-send": checking.TestSendView,
     "duplicate": broadcasts.DuplicateView,
