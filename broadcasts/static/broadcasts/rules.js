@@ -133,16 +133,16 @@ document.addEventListener("DOMContentLoaded", () => {
     if (isAttribute(rule)) {
       const key = make("input", { value: rule.field.slice(ATTRIBUTES.length), placeholder: "such as plan", autocomplete: "off", maxLength: 100, label: "Attribute", data: { part: "key", where } });
       key.setAttribute("list", "bc-keys");
-      key.addEventListener("input", () => { rule.field = ATTRIBUTES + key.value; changed(); });
+      let isTypeOpen = false;
+      key.addEventListener("input", () => { rule.field = ATTRIBUTES + key.value; isTypeOpen = true; changed(); });
       const type = select(tables.types.map((each) => [each.name, each.words]), rule.type, { label: "Type", data: { part: "type", where } },
-        again((name) => { rule.type = name; }));
+        again((name) => { rule.type = name; isTypeOpen = false; }));
       // An attribute that people have is taken for what it is with them.
       key.addEventListener("change", () => {
         const seen = Object.hasOwn(tables.keys, key.value) ? tables.keys[key.value] : rule.type;
-        const box = key.nextSibling;
-        if (seen === rule.type || !box) return;
-        box.value = seen;
-        box.dispatchEvent(new Event("change"));
+        if (!isTypeOpen || seen === rule.type) return;
+        type.value = seen;
+        type.dispatchEvent(new Event("change"));
       });
       parts.push(key, type);
     }
