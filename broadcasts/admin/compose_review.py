@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils import timezone
 
 from broadcasts.admin import words
+from broadcasts.admin.compose_forms import zone_of
 from broadcasts.approvers import has_approver
 from broadcasts.audience import AudienceTooSlowError, at_most, audience_words
 from broadcasts.changes import needs_approval, undo_seconds
@@ -85,7 +85,7 @@ def facts(broadcast: Broadcast) -> list[tuple[str, str]]:
 def moment_words(broadcast: Broadcast, name: str) -> str:
     """Say a broadcast's own moment in its own time zone: `3 Dec 2026 09:00 (Europe/Berlin)`. "" for none."""
     at = getattr(broadcast, name)
-    return f"{at.astimezone(ZoneInfo(broadcast.time_zone)):%-d %b %Y %H:%M} ({broadcast.time_zone})" if at else ""
+    return f"{at.astimezone(zone_of(broadcast)):%-d %b %Y %H:%M} ({broadcast.time_zone})" if at else ""
 
 
 def unknown_people(broadcast: Broadcast) -> list[tuple[int, str]]:

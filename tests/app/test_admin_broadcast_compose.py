@@ -272,6 +272,20 @@ def test_a_channel_without_a_provider_cannot_be_chosen(admin_client: Client, ten
     assert 'value="ws" checked' in page
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"time_zone": "Mars"}, {"time_zone": "\0"}, {"audience_id": "x", "who": "audience"}, {"channels": ["fax"]}],
+)
+def test_the_plain_form_comes_back_whatever_was_typed(
+    admin_client: Client, tenant: Tenant, fields: dict[str, Any]
+) -> None:
+    broadcast = draft(tenant, scheduled_at=timezone.now() + timedelta(days=1))
+
+    for at in (url(broadcast), reverse(ADD)):
+        answer = admin_client.post(at, {"revision": "1", **form(title="x" * 501), **fields})
+        assert (answer.status_code, "at most 500" in answer.content.decode()) == (200, True)
+
+
 # Two people at one draft.
 
 

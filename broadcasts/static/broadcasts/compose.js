@@ -269,6 +269,7 @@ function submit(event) {
   if (event.submitter?.matches("[data-over]") && conflict) {
     form.elements.revision.value = conflict.revision;
     conflict = null;
+    clean = ""; // also what was not touched is kept as it stands here
   }
   save();
 }
