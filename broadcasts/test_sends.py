@@ -47,7 +47,7 @@ def broadcast_test_send(
             channel=channel,
             target=target,
             entrance=entrance,
-            is_test_key=is_test_key,
+            is_test_key=is_test_key or broadcast.is_test,
         )
         event_record(broadcast=broadcast, actor=actor, action="test", after={"channel": channel, "to": target.words})
     return verdict
