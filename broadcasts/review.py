@@ -16,7 +16,6 @@ from broadcasts.models import Broadcast
 from broadcasts.plan import expiry_problem, planned_problem
 from deliveries.lifecycle import unserved
 
-
 #: So many languages that the message lacks are named.
 NAMED_LANGUAGES: Final = 3
 
