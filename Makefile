@@ -23,9 +23,12 @@ test: $(READY) ## Run the tests on real servers; ARGS="-k words" chooses some
 faults: $(READY) ## Run the fault tests at full size (long)
 	FAULTS=full $(BIN)/pytest tests/acceptance --timeout 3600 $(ARGS)
 
-bench: $(READY) ## Measure jobs, claims, renderings, mails and webhooks a second, and a failover
+bench: $(READY) ## Measure jobs, claims, broadcasts, renderings, mails and webhooks a second, and a failover
 	$(BIN)/python -m benchmarks.pipeline $(ARGS)
 	$(BIN)/python -m benchmarks.claims $(ARGS)
+	$(BIN)/python -m benchmarks.broadcasts $(ARGS)
+	$(BIN)/python -m benchmarks.urgent $(ARGS)
+	$(BIN)/python -m benchmarks.pages $(ARGS)
 	$(BIN)/python -m benchmarks.rendering $(ARGS)
 	$(BIN)/python -m benchmarks.email $(ARGS)
 	$(BIN)/python -m benchmarks.webhook $(ARGS)

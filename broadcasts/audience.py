@@ -7,7 +7,7 @@ decided elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -32,6 +32,14 @@ _IN_LIST: Final = """EXISTS (SELECT FROM broadcasts_audiencemember m
     WHERE m.audience_id = %({p}0)s AND m.user_id = c.user_id OFFSET 0)"""
 _IN_TOPIC: Final = """EXISTS (SELECT FROM broadcasts_topicsubscription s
     WHERE s.tenant_id = %({p}0)s AND s.topic = %({p}1)s AND s.user_id = c.user_id OFFSET 0)"""
+
+_TOPICS: Final = """WITH RECURSIVE topics AS (
+        (SELECT topic FROM broadcasts_topicsubscription WHERE tenant_id = %(tenant)s ORDER BY topic LIMIT 1)
+        UNION ALL
+        SELECT (SELECT s.topic FROM broadcasts_topicsubscription s
+            WHERE s.tenant_id = %(tenant)s AND s.topic > topics.topic ORDER BY s.topic LIMIT 1)
+        FROM topics WHERE topics.topic IS NOT NULL)
+    SELECT topic FROM topics WHERE topic IS NOT NULL LIMIT %(limit)s"""
 
 
 class AudienceError(ValueError):
@@ -67,11 +75,13 @@ def audience_condition(audience: Any, *, tenant_id: int, prefix: str = "a") -> C
     return all_of([first, *map(none_of, excluded)])
 
 
-def audience_words(audience: Any, *, tenant_id: int) -> str:
-    """Return how a person reads an audience: Everybody in “Gold customers” except “Staff”. At most one query. Never raises."""
-    without = audience.get("exclude") if isinstance(audience, dict) else None
-    shapes = [audience, *(without if isinstance(without, list) else [])]
-    names = _names(shapes, tenant_id)
+def audience_words(audience: Any, *, tenant_id: int, names: Mapping[int, str] | None = None) -> str:
+    """Return how a person reads an audience: Everybody in “Gold customers” except “Staff”. Never raises.
+
+    At most one query; none with `names`, those that `audience_names` gave for all audiences of a list.
+    """
+    shapes = _shapes_of(audience)
+    names = _names(shapes, [tenant_id]) if names is None else names
     first, *excluded = (_shape_words(shape, names) for shape in shapes)
     who = (
         "Everybody"
@@ -81,6 +91,11 @@ def audience_words(audience: Any, *, tenant_id: int) -> str:
         else first[0].upper() + first[1:]
     )
     return f"{who} except {_listed(excluded)}" if excluded else who
+
+
+def audience_names(audiences: Iterable[Any], *, tenant_ids: Collection[int]) -> Mapping[int, str]:
+    """Return the names of the saved audiences that some audiences name, by id. At most one query. Never raises."""
+    return _names([shape for audience in audiences for shape in _shapes_of(audience)], tenant_ids)
 
 
 def audience_count(audience: Any, *, tenant_id: int, timeout_seconds: float) -> int:
@@ -98,9 +113,16 @@ def audience_sample(audience: Any, *, tenant_id: int, timeout_seconds: float, li
     )  # fmt: skip
 
 
+def topics_of(*, tenant_id: int, limit: int) -> list[str]:
+    """Return the topics that somebody of a tenant is subscribed to, in order: one look into an index for each."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TOPICS, {"tenant": tenant_id, "limit": limit})
+        return [str(topic) for (topic,) in cursor.fetchall()]
+
+
 def condition_count(condition: Condition, *, tenant_id: int, timeout_seconds: float) -> int:
     """Return how many of a tenant's contacts meet a condition. Raises: AudienceTooSlowError."""
-    with _at_most(timeout_seconds), connection.cursor() as cursor:
+    with at_most(timeout_seconds), connection.cursor() as cursor:
         cursor.execute(
             f"SELECT count(*) FROM deliveries_contact c WHERE c.tenant_id = %(tenant)s AND {condition.sql}",
             {**condition.params, "tenant": tenant_id},
@@ -115,13 +137,16 @@ def condition_sample(condition: Condition, *, tenant_id: int, timeout_seconds: f
     """
     sql = f"""SELECT c.* FROM deliveries_contact c WHERE c.tenant_id = %(tenant)s AND {condition.sql}
         ORDER BY c.user_id LIMIT %(limit)s"""
-    with _at_most(timeout_seconds):
+    with at_most(timeout_seconds):
         return list(Contact.objects.raw(sql, {**condition.params, "tenant": tenant_id, "limit": limit}))
 
 
 @contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """Let the database give up on a statement after some seconds; what held before holds again afterwards."""
+def at_most(seconds: float) -> Iterator[None]:
+    """Let the database give up on a statement after some seconds; what held before holds again afterwards.
+
+    Raises: AudienceTooSlowError.
+    """
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('statement_timeout')")
@@ -226,9 +251,15 @@ def _ids(shapes: Iterable[Any]) -> list[int]:
     return [pk for pk in named if type(pk) is int and 0 < pk < 2**63]
 
 
-def _names(shapes: Iterable[Any], tenant_id: int) -> Mapping[int, str]:
+def _shapes_of(audience: Any) -> list[Any]:
+    without = audience.get("exclude") if isinstance(audience, dict) else None
+    return [audience, *(without if isinstance(without, list) else [])]
+
+
+def _names(shapes: Iterable[Any], tenant_ids: Collection[int]) -> Mapping[int, str]:
     ids = _ids(shapes)
-    return dict(Audience.objects.filter(tenant_id=tenant_id, pk__in=ids).values_list("pk", "name")) if ids else {}
+    saved = Audience.objects.filter(tenant_id__in=tenant_ids, pk__in=ids)
+    return dict(saved.values_list("pk", "name")) if ids else {}
 
 
 def _shape_words(shape: Any, names: Mapping[int, str]) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
+import msgspec
 import psycopg
 import structlog
 from django.conf import settings
@@ -41,8 +41,7 @@ START_PAUSE_SECONDS = 0.005
 ASK_AGAIN_SECONDS = 0.25
 
 
-@dataclass(slots=True)
-class Sending:
+class Sending(msgspec.Struct):
     """A started row: its task, and when it began by the loop's clock."""
 
     task: asyncio.Task[None]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from deliveries.addresses import Address
 from deliveries.channels import Channel
 from deliveries.lifecycle import ClaimedRow, Person
-from deliveries.rendering import TemplateBook, contact_of, context_of, render, render_inline
+from deliveries.rendering import TemplateBook, contact_filled, contact_of, context_of, render, render_inline
 from deliveries.senders.base import Content, Message, SendError
 from deliveries.unsubscribe import Wish, headers_for, link_of
 
@@ -88,6 +89,8 @@ def _content(row: ClaimedRow, person: Person, book: TemplateBook, link: str) -> 
     version_id, source = book.find(row.tenant_id, row.template_code, locales)
     tenant = {"name": person.tenant_name, "slug": person.tenant_slug}
     contact = contact_of(person, user_id=row.user_id)
+    if source.contact_fallbacks:
+        contact = contact_filled(contact, source.contact_fallbacks)
     context = context_of(row.data, contact=contact, tenant=tenant, unsubscribe_url=link)
     return render(source, context), version_id
 

@@ -20,6 +20,7 @@ from django.db.models import Count, Max
 from django.utils import timezone
 
 from deliveries.channels import Channel
+from deliveries.lifecycle.accept_people import ENTRANCE
 from deliveries.lifecycle.holds import ASIDE, lane_is_held
 from deliveries.models import DeadLetter, Delivery, Hold, Lane, Notice, Provider, WorkerHeartbeat
 from deliveries.notices import HARMS_SENDING
@@ -47,7 +48,7 @@ WHERE accepted_at >= %(since)s AND entrance NOT LIKE 'replay:%%'
 """
 
 # One bounded look into each lane, by the claim's own index, which has nothing that was put aside for a hold. A lane with a pace or on
-# hold is late on purpose.
+# hold is late on purpose, and so is a broadcast's, which waits for whatever else there is.
 QUEUE_SQL: Final = f"""
 SELECT lane.channel,
     count(due.next_attempt_at),
@@ -55,7 +56,8 @@ SELECT lane.channel,
     mode() WITHIN GROUP (ORDER BY nullif(due.reason, '')) FILTER (WHERE NOT lane.on_purpose)
 FROM (
     SELECT id, channel, (paused_at IS NOT NULL OR cancelled_at IS NOT NULL OR pace_per_minute IS NOT NULL
-        OR {lane_is_held("deliveries_lane")} OR coalesce(not_before > statement_timestamp(), false)) AS on_purpose
+        OR starts_with(source, '{ENTRANCE}') OR {lane_is_held("deliveries_lane")}
+        OR coalesce(not_before > statement_timestamp(), false)) AS on_purpose
     FROM deliveries_lane
 ) lane
 CROSS JOIN LATERAL (

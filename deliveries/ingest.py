@@ -11,19 +11,13 @@ from dataclasses import dataclass
 
 import orjson
 from django.conf import settings
-from django.db import DataError, connection, transaction
+from django.db import DataError, transaction
 
 from deliveries import lifecycle
 from deliveries.channels import CHANNELS, Channel
 from deliveries.jobs import NotificationJob
 from deliveries.models import Tenant
-
-RECEIPT = """
-INSERT INTO deliveries_receipt (tenant_id, entrance, hour, accepted, duplicates, conflicts)
-VALUES (%s, %s, date_trunc('hour', transaction_timestamp()), %s, %s, %s)
-ON CONFLICT (tenant_id, entrance, hour) DO UPDATE SET accepted = deliveries_receipt.accepted + excluded.accepted,
-    duplicates = deliveries_receipt.duplicates + excluded.duplicates, conflicts = deliveries_receipt.conflicts + excluded.conflicts
-"""
+from deliveries.receipts import receipt_add
 
 KIND_OF_FATE = {"new": "accepted", "same": "duplicate", "altered": "conflict"}
 CONFLICT_MESSAGE = "this job_id was accepted before with another body; the first stays as it is. Send a changed job under a new job_id."
@@ -195,6 +189,8 @@ def _keep_receipts(
         tally[0] += kind not in ("duplicate", "conflict", "rejected")
         tally[1] += kind == "duplicate"
         tally[2] += kind == "conflict"
-    with connection.cursor() as cursor:
-        for tenant_id in sorted(tallies):
-            cursor.execute(RECEIPT, [tenant_id, entrance, *tallies[tenant_id]])
+    for tenant_id in sorted(tallies):
+        accepted, duplicates, conflicts = tallies[tenant_id]
+        receipt_add(
+            tenant_id=tenant_id, entrance=entrance, accepted=accepted, duplicates=duplicates, conflicts=conflicts
+        )

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     WORKER_GONE = "worker_gone"
     WORKER_STUCK = "worker_stuck"
     UNACCOUNTED = "unaccounted"
+    BROADCAST_STOPPED = "broadcast_stopped"
 
 
 class About(NamedTuple):
@@ -48,6 +49,7 @@ KINDS: Final = {
     Kind.WORKER_GONE: About("Process gone", "a-worker-is-gone"),
     Kind.WORKER_STUCK: About("Process stuck", "a-worker-is-stuck"),
     Kind.UNACCOUNTED: About("Unaccounted", "unaccounted-is-above-zero"),
+    Kind.BROADCAST_STOPPED: About("Broadcast stopped", "a-broadcast-stopped", harms_sending=False),
 }
 
 HARMS_SENDING: Final = frozenset(kind for kind, about in KINDS.items() if about.harms_sending)

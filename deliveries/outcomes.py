@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from deliveries.addresses import Told
 from deliveries.channels import Channel, Status
@@ -21,8 +22,7 @@ REASON_LENGTH = 64
 ERROR_LENGTH = 2000
 
 
-@dataclass(slots=True)
-class Tried:
+class Tried(msgspec.Struct):
     """How far one try got: the message when it could be composed, then a receipt or an error."""
 
     channel: str

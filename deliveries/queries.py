@@ -79,19 +79,25 @@ def deliveries_matching(wanted: DeliveryFilter) -> QuerySet[Delivery]:
 
 
 def keyset_page(
-    rows: QuerySet[Row], *, limit: int, older_than: int | None = None, newer_than: int | None = None
+    rows: QuerySet[Row],
+    *,
+    limit: int,
+    older_than: int | UUID | None = None,
+    newer_than: int | UUID | None = None,
+    by: str = "pk",
 ) -> Page[Row]:
     """Cut one page out of `rows` by id, newest first: the first, or the one beside an id. One query, no count.
 
-    A page stays what it is while rows are added. At most one of `older_than` and `newer_than` may be given.
+    A page stays what it is while rows are added. At most one of `older_than` and `newer_than` may be given. `by`: another unique field
+    that has an index which fits the rows' condition.
     """
     if newer_than is not None:
-        found = list(rows.filter(pk__gt=newer_than).order_by("pk")[: limit + 1])
+        found = list(rows.filter(**{f"{by}__gt": newer_than}).order_by(by)[: limit + 1])
         more = len(found) > limit
         return Page(found[:limit][::-1], has_newer=more, has_older=True)
     if older_than is not None:
-        rows = rows.filter(pk__lt=older_than)
-    found = list(rows.order_by("-pk")[: limit + 1])
+        rows = rows.filter(**{f"{by}__lt": older_than})
+    found = list(rows.order_by(f"-{by}")[: limit + 1])
     return Page(found[:limit], has_newer=older_than is not None, has_older=len(found) > limit)
 
 

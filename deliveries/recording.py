@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 import psycopg
 import structlog
 from django.conf import settings
@@ -25,8 +25,7 @@ T = TypeVar("T")
 NEWEST_SHARE_OF_RATE = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True, gc=False):
     """A row whose outcome waits to be recorded. `message` is set when a provider took it, `told` when one said something."""
 
     row: ClaimedRow

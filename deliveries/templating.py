@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
 from django.db.models import F
@@ -59,7 +59,11 @@ def version_sources(version: TemplateVersion, frame: Frame | None = None) -> dic
     variables = variables_of(version.variables)
     return {
         row.locale: ContentSource(
-            **{part: getattr(row, part) for part in STORED}, locale=row.locale, frame=frame, variables=variables
+            **{part: getattr(row, part) for part in STORED},
+            locale=row.locale,
+            frame=frame,
+            variables=variables,
+            contact_fallbacks=version.contact_fallbacks,
         )
         for row in version.contents.all()
     }
@@ -98,10 +102,7 @@ def template_save_draft(
         newest.variables = None if variables is None else [each.as_json() for each in variables]
     newest.save()
     newest.contents.all().delete()
-    TemplateContent.objects.bulk_create(
-        TemplateContent(version=newest, locale=locale, **{part: getattr(source, part) for part in STORED})
-        for locale, source in contents.items()
-    )
+    _store_words(newest, contents)
     return newest
 
 
@@ -120,6 +121,42 @@ def template_publish(*, version: TemplateVersion) -> bool:
     changed = drafts.update(state=TemplateVersion.State.PUBLISHED, published_at=Now())
     version.refresh_from_db()
     return bool(changed)
+
+
+@transaction.atomic
+def template_pin(
+    *,
+    tenant: Tenant,
+    pinned_for: str,
+    name: str,
+    contents: Mapping[str, ContentSource],
+    default_locale: str,
+    variables: Sequence[Variable] | None = None,
+    contact_fallbacks: Mapping[str, Any] | None = None,
+    hides_personal_data: bool = False,
+) -> Template:
+    """Keep words as they are now, under the code `pinned_for`, and return them as a published template that no list shows.
+
+    Idempotent: what was pinned for the same thing stays as it is. One transaction. Checks nothing: the words were checked
+    when they were approved. Rows name the code, so that none of them carries a copy of the words.
+    """
+    template, is_new = Template.with_pinned.get_or_create(
+        tenant=tenant,
+        code=pinned_for,
+        defaults={"name": name[:200], "pinned_for": pinned_for, "hides_personal_data": hides_personal_data},
+    )
+    if is_new:
+        version = TemplateVersion.objects.create(
+            template=template,
+            number=1,
+            default_locale=default_locale,
+            variables=None if variables is None else [each.as_json() for each in variables],
+            contact_fallbacks=dict(contact_fallbacks) if contact_fallbacks else None,
+        )
+        _store_words(version, contents)
+        drafts = TemplateVersion.objects.filter(pk=version.pk)
+        drafts.update(state=TemplateVersion.State.PUBLISHED, published_at=Now())
+    return template
 
 
 @transaction.atomic
@@ -148,6 +185,13 @@ def frame_problems(frame: Frame, *, tenant: Tenant) -> list[Problem]:
         except RenderError as error:
             return [Problem(error.line or 1, error.column or 1, error.message, locale=locale, part=error.part)]
     return []
+
+
+def _store_words(version: TemplateVersion, contents: Mapping[str, ContentSource]) -> None:
+    TemplateContent.objects.bulk_create(
+        TemplateContent(version=version, locale=locale, **{part: getattr(source, part) for part in STORED})
+        for locale, source in contents.items()
+    )
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

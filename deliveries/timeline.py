@@ -174,7 +174,7 @@ def _afterwards(delivery: Delivery) -> list[TimelineEvent]:
     later = [
         (delivery.read_at, Kind.SEEN, "Seen"),
         (delivery.acknowledged_at, Kind.ACKNOWLEDGED, "Acknowledged"),
-        (delivery.recalled_at, Kind.RECALLED, "Removed from inbox"),
+        (delivery.recalled_at if delivery.status == Status.SENT else None, Kind.RECALLED, "Removed from inbox"),
     ]
     events = [TimelineEvent(at, kind, title) for at, kind, title in later if at]
     events += [_reported(report) for report in (delivery.details or {}).get("reports", ())]

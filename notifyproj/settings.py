@@ -181,6 +181,16 @@ EMAIL_FROM = env.str("EMAIL_FROM", "Notifications <notifications@localhost>")
 EMAIL_MESSAGE_ID_DOMAIN = env.str("EMAIL_MESSAGE_ID_DOMAIN", "notifications.localhost")
 EMAIL_CONNECTIONS = env.int("EMAIL_CONNECTIONS", 10)
 
+# --- Broadcasts -------------------------------------------------------------------------------------------------------------------
+BROADCAST_APPROVAL_FROM = env.int("BROADCAST_APPROVAL_FROM", 1000)
+BROADCAST_UNDO_SECONDS = env.float("BROADCAST_UNDO_SECONDS", 30)
+BROADCAST_UNDO_SECONDS_API = env.float("BROADCAST_UNDO_SECONDS_API", 0)
+BROADCAST_CHUNK_SIZE = env.int("BROADCAST_CHUNK_SIZE", 10_000)
+NOTIFICATIONS_BROADCAST_INTERVAL = env.float("NOTIFICATIONS_BROADCAST_INTERVAL", 1.0)
+NOTIFICATIONS_BROADCAST_JITTER = env.float("NOTIFICATIONS_BROADCAST_JITTER", 0.1)
+NOTIFICATIONS_BROADCAST_BATCH_LIMIT = env.int("NOTIFICATIONS_BROADCAST_BATCH_LIMIT", 100)
+NOTIFICATIONS_BROADCAST_IMMEDIATE = env.bool("NOTIFICATIONS_BROADCAST_IMMEDIATE", True)
+
 # --- Realtime (contracts, section 4) ----------------------------------------------------------------------------------------------
 JWT_ALGORITHM = env.str("JWT_ALGORITHM", "HS256")
 JWT_KEY = env.str("JWT_KEY", "")
@@ -229,8 +239,8 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Notifications API",
     "VERSION": "1",
-    "DESCRIPTION": "Hand in jobs, follow their deliveries, keep templates and contacts. Callers authenticate by X-API-Key; a person's app,"
-    " for their devices, by their JWT.",
+    "DESCRIPTION": "Hand in jobs, follow their deliveries, keep templates and contacts, send broadcasts. Callers authenticate by X-API-Key;"
+    " a person's app, for their devices, by their JWT.",
     "OAS_VERSION": "3.1.0",
     "ENFORCE_NON_BLANK_FIELDS": True,
     "POSTPROCESSING_HOOKS": ["deliveries.api.documentation.add_components"],

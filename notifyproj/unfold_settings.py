@@ -84,6 +84,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "items": [
                 {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index")},
+                _item(request, "Broadcasts", "campaign", "broadcasts_broadcast"),
                 _item(request, "Deliveries", "outgoing_mail", "deliveries_delivery", active=_is_deliveries(request)),
                 undeliverable,
             ]

@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from broadcasts.api.urls import urlpatterns_001 as broadcasts_of_001
 from deliveries.realtime.views import inbox_page
 from deliveries.unsubscribe_page import unsubscribe_page
 
@@ -12,7 +13,8 @@ urlpatterns = [
     path("health/", include("notifyproj.health")),
     path("admin/", admin.site.urls),
     path("api/", include("broadcasts.api.urls")),
-    path("api/", include("deliveries.api.urls")),
+    path("api/", include("deliveries.api.urls")),  # its last line answers whatever is unknown
+    path("v1/", include(broadcasts_of_001)),
     path("inbox/", inbox_page, name="inbox"),
     path("u/<str:token>", unsubscribe_page, name="unsubscribe"),
 ]

@@ -18,6 +18,7 @@ from deliveries import figures, ingest
 from deliveries.admin import words
 from deliveries.admin.base import may_see_page, staff_name
 from deliveries.admin.holds import hold_options, may_hold
+from deliveries.admin.panels import panels_of
 from deliveries.admin.people import find_people
 from deliveries.admin.verdict import verdict
 from deliveries.channels import Channel
@@ -99,6 +100,7 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
         "may_test": request.user.has_perm("deliveries.add_delivery"),
         "test_form": TestForm(),
         "people": Contact.objects.order_by("-id")[:20],
+        "panels": panels_of(request),
     }
     if now.is_empty:
         values["first_job"] = first_job(request)

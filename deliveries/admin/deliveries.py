@@ -17,7 +17,17 @@ from django.utils.safestring import SafeString
 from deliveries import lifecycle
 from deliveries.admin import dashboard, delivery_page, runbook, words
 from deliveries.admin.base import audit, chip, many_tenants, post_only, say, staff_name, two_lines, when
-from deliveries.admin.filters import AcceptedFilter, ChannelFilter, HoldFilter, SavedView, TenantFilter
+from deliveries.admin.filters import (
+    AcceptedFilter,
+    ChannelFilter,
+    HoldFilter,
+    JobsFilter,
+    OutcomeFilter,
+    ReasonFilter,
+    SavedView,
+    StatusFilter,
+    TenantFilter,
+)
 from deliveries.admin.paging import KeysetAdmin
 from deliveries.admin.people import contacts_of, deliveries_about
 from deliveries.channels import Channel, Status
@@ -34,7 +44,10 @@ class DeliveryAdmin(KeysetAdmin):
 
     list_display = ("person", "channel_word", "message", "state", "note", "accepted")
     list_display_links = ("person",)
-    list_filter = (SavedView, ChannelFilter, AcceptedFilter, TenantFilter, HoldFilter)
+    list_filter = (
+        *(SavedView, ChannelFilter, AcceptedFilter, TenantFilter, HoldFilter),
+        *(JobsFilter, StatusFilter, ReasonFilter, OutcomeFilter),
+    )
     list_select_related = ("lane", "tenant")
     list_before_template = "admin/deliveries/_views.html"
     search_fields = ("job_id",)
@@ -52,6 +65,10 @@ class DeliveryAdmin(KeysetAdmin):
     ) -> tuple[QuerySet[Delivery], bool]:
         """Find a job id, or the deliveries of a person."""
         return (deliveries_about(search_term, queryset) if search_term.strip() else queryset), False
+
+    def cut_by(self, request: HttpRequest) -> str:
+        """Page a range of job ids along its own index."""
+        return "job_id" if request.GET.get(JobsFilter.parameter_name) else "pk"
 
     def decorate(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         """Give each row its contact, and what it is on hold for."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -14,6 +16,7 @@ from deliveries.admin import words
 from deliveries.channels import Channel, Status
 from deliveries.holds import WAITS, holds_in_force, waiting_for
 from deliveries.models import Delivery, Tenant
+from deliveries.reasons import describe
 
 #: Conditions that name the predicate of an index, so that a rare status is found without reading the table.
 HAS_REASON = ~Q(reason="")
@@ -121,3 +124,92 @@ class HoldFilter(SimpleListFilter):
         if not chosen:
             return queryset
         return queryset.filter(waiting_for([self.holds[chosen]] if chosen in self.holds else []))
+
+
+class LinkedFilter(SimpleListFilter):
+    """A filter that other pages link to. It offers nothing of its own; once it is there, it can be taken away."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer what is chosen."""
+        chosen = self.used_parameters.get(self.parameter_name or "")
+        return [(chosen, self.words(chosen))] if chosen else []
+
+    def words(self, chosen: str) -> str:
+        """Return what the list shows of it."""
+        return chosen
+
+
+class JobsFilter(LinkedFilter):
+    """By a range of job ids of one tenant, such as a broadcast's: `TENANT.FIRST.LAST`, as `jobs_range` writes it."""
+
+    title = "jobs"
+    parameter_name = "jobs"
+
+    def words(self, chosen: str) -> str:
+        """Say what a range is: rows that were made together."""
+        return "Of one broadcast"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        """Narrow the list. Raises: IncorrectLookupParameters."""
+        chosen = self.value()
+        if not chosen:
+            return queryset
+        try:
+            tenant, first, last = chosen.split(".")
+            if not (tenant.isascii() and tenant.isdigit() and len(tenant) < 19):
+                raise ValueError
+            return queryset.filter(tenant_id=int(tenant), job_id__range=(UUID(first), UUID(last)))
+        except ValueError:
+            raise IncorrectLookupParameters("jobs is no range of job ids") from None
+
+
+def jobs_range(*, tenant_id: int, first: UUID, last: UUID) -> str:
+    """Return the value of `jobs` that shows these jobs of a tenant."""
+    return f"{tenant_id}.{first}.{last}"
+
+
+class StatusFilter(LinkedFilter):
+    """By statuses, with a comma between them."""
+
+    title = "status"
+    parameter_name = "status"
+
+    def words(self, chosen: str) -> str:
+        """Name them as the list does."""
+        names = {status.value: name for status, (name, _tone) in words.STATUSES.items()}
+        return ", ".join(names.get(one, one) for one in chosen.split(","))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        """Narrow the list."""
+        chosen = self.value()
+        return queryset.filter(status__in=chosen.split(",")) if chosen else queryset
+
+
+class ReasonFilter(LinkedFilter):
+    """By reason code."""
+
+    title = "reason"
+    parameter_name = "reason"
+
+    def words(self, chosen: str) -> str:
+        """Name it."""
+        return describe(chosen).title
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        """Narrow the list, by the index of what has a reason."""
+        return queryset.filter(HAS_REASON, reason=self.value()) if self.value() else queryset
+
+
+class OutcomeFilter(LinkedFilter):
+    """By what became of it after it was sent."""
+
+    title = "outcome"
+    parameter_name = "outcome"
+
+    def words(self, chosen: str) -> str:
+        """Name it."""
+        return words.OUTCOMES[chosen][0] if chosen in words.OUTCOMES else chosen
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        """Narrow the list."""
+        return queryset.filter(outcome=self.value()) if self.value() else queryset

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Final
+from uuid import UUID
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Model, QuerySet
@@ -22,8 +23,9 @@ NEWER_THAN: Final = "newer_than"
 
 
 class KeysetChangeList(ChangeList):  # type: ignore[misc]  # Unfold has no types
-    """A change list whose pages are cut by `id < cursor`."""
+    """A change list whose pages are cut by `id < cursor`, or by another unique field where the model admin says so."""
 
+    cut_by = "pk"
     older_url: str | None = None
     newer_url: str | None = None
     newest_url: str | None = None
@@ -38,12 +40,14 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]  # Unfold has no types
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
         """Order by id alone: the cursor depends on it."""
-        return ["-pk"]
+        self.cut_by = self.model_admin.cut_by(request)
+        return [f"-{self.cut_by}"]
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read one page. Raises IncorrectLookupParameters for a cursor that is no number."""
-        older, newer = (_cursor(request, name) for name in (OLDER_THAN, NEWER_THAN))
-        page = keyset_page(self.queryset, limit=self.list_per_page, older_than=older, newer_than=newer)
+        """Read one page. Raises IncorrectLookupParameters for a cursor that is no id."""
+        read = _cursor if self.cut_by == "pk" else _uuid_cursor
+        older, newer = (read(request, name) for name in (OLDER_THAN, NEWER_THAN))
+        page = keyset_page(self.queryset, limit=self.list_per_page, older_than=older, newer_than=newer, by=self.cut_by)
         rows = list(page.rows)
         self._link(rows, has_older=page.has_older, has_newer=page.has_newer)
         self.model_admin.decorate(request, rows)
@@ -67,9 +71,9 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]  # Unfold has no types
         if has_newer:
             self.newest_url = self.get_query_string()
         if rows and has_older:
-            self.older_url = self.get_query_string({OLDER_THAN: rows[-1].pk})
+            self.older_url = self.get_query_string({OLDER_THAN: getattr(rows[-1], self.cut_by)})
         if rows and has_newer:
-            self.newer_url = self.get_query_string({NEWER_THAN: rows[0].pk})
+            self.newer_url = self.get_query_string({NEWER_THAN: getattr(rows[0], self.cut_by)})
 
 
 class KeysetAdmin(StaffAdmin):
@@ -81,8 +85,22 @@ class KeysetAdmin(StaffAdmin):
         """Use the keyset change list."""
         return KeysetChangeList
 
+    def cut_by(self, request: HttpRequest) -> str:
+        """Return the field that pages are cut by: `pk`, or one whose values are UUIDs."""
+        return "pk"
+
     def decorate(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         """Add to the page's rows what their columns need, by a fixed number of queries."""
+
+
+def _uuid_cursor(request: HttpRequest, name: str) -> UUID | None:
+    text = request.GET.get(name)
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        raise IncorrectLookupParameters(f"{name} is no id") from None
 
 
 def _cursor(request: HttpRequest, name: str) -> int | None:

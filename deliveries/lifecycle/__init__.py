@@ -1,6 +1,7 @@
 """The only writer of `Delivery.status`: every statement of the state machine (docs/state-machine.md), and nothing else.
 
     accept.py   jobs → rows                      on Django's connection, inside the caller's transaction
+    accept_people.py  rows for many people      a part of the fan-out's statement
     claim.py    due rows → a lease               on an event loop's connection
     start.py    lease → SENDING, attempts + 1    on an event loop's connection
     finish.py   SENDING → what became of it      on an event loop's connection
@@ -19,10 +20,11 @@ Time is the database's (`statement_timestamp()`). No transaction stays open acro
 """
 
 from deliveries.lifecycle.accept import Accepted, NewRow, RowsMissingError, accept
+from deliveries.lifecycle.accept_people import insert_people, shared_values
 from deliveries.lifecycle.claim import ClaimedRow, Tenants, claim, claim_suspects
 from deliveries.lifecycle.finish import Outcome, finish
 from deliveries.lifecycle.holds import hold_let_go, hold_place
-from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace
+from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace, lanes_open
 from deliveries.lifecycle.outcome import Recorded, record_outcomes
 from deliveries.lifecycle.replay import cancel, replay
 from deliveries.lifecycle.serving import unserved
@@ -47,12 +49,15 @@ __all__ = [
     "give_back",
     "hold_let_go",
     "hold_place",
+    "insert_people",
     "lane_cancel",
     "lane_pause",
     "lane_resume",
     "lane_set_pace",
+    "lanes_open",
     "record_outcomes",
     "replay",
+    "shared_values",
     "start",
     "sweep",
     "unserved",

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 from psycopg import AsyncConnection
 
 from deliveries.lifecycle.holds import lane_is_held
@@ -152,8 +153,7 @@ RETURNING {COLUMNS}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedRow:
+class ClaimedRow(msgspec.Struct, frozen=True, gc=False):
     """One leased row: what dispatch needs to start, render and send it. `lease_token` guards everything that follows."""
 
     id: int

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import orjson
+import msgspec
 from psycopg import AsyncConnection
 
 from deliveries.channels import Status
@@ -47,8 +46,7 @@ SELECT id FROM done
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What one send came to. `status`: SENT, RETRYING (after `delay_seconds`) or FAILED. `reason` and `message` are empty for SENT."""
 
     id: int
@@ -74,5 +72,5 @@ async def finish(connection: AsyncConnection[tuple[Any, ...]], *, outcomes: Sequ
     changes nothing (the lease is gone then). Raises: psycopg.OperationalError.
     """
     # One JSON text: thirteen lists cost a sender ten times as much to write.
-    cursor = await connection.execute(FINISH, {"outcomes": orjson.dumps(outcomes).decode()})
+    cursor = await connection.execute(FINISH, {"outcomes": msgspec.json.encode(outcomes).decode()})
     return {row_id for (row_id,) in await cursor.fetchall()}

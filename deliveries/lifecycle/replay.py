@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from deliveries.lifecycle.accept_people import ENTRANCE
 from deliveries.lifecycle.blank import blanked
 from deliveries.lifecycle.holds import aside_for
 from deliveries.lifecycle.serving import asked, is_served
@@ -27,10 +28,21 @@ ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute
 
 # An expiry that has passed would settle the new row at once, so the caller leaves those out ("too late"). Of a blanked row nobody
 # has the words any more.
+# A fan-out's row keeps its replays in its own range: the last byte of its id counts them (`broadcasts/job_ids.py`). All others get a
+# random id. Only a fan-out makes ids of version 8, and only its rows have replays with such.
+IS_OF_FAN_OUT = (
+    f"""substr(d.job_id::text, 15, 1) = '8' AND (d.entrance LIKE '{ENTRANCE}%%' OR d.replay_of_id IS NOT NULL)"""
+)
+NEXT_OF_RANGE = """(SELECT CASE WHEN right(last.id, 2) = 'ff' THEN gen_random_uuid()
+        ELSE (left(last.id, 34) || lpad(to_hex(('x' || right(last.id, 2))::bit(8)::int + 1), 2, '0'))::uuid END
+    FROM (SELECT r.job_id::text AS id FROM notification_delivery r
+          WHERE r.tenant_id = d.tenant_id AND r.job_id >= d.job_id
+            AND r.job_id <= (left(d.job_id::text, 34) || 'ff')::uuid ORDER BY r.job_id DESC LIMIT 1) last)"""
 REPLAY = f"""
 INSERT INTO notification_delivery (tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content,
     data, meta, body_hash, is_test, entrance, replay_of_id, created_at, accepted_at, expires_at, status, next_attempt_at, hold_id)
-SELECT d.tenant_id, gen_random_uuid(), d.user_id, d.channel, d.priority, l.id, d.template_code, d.locale, d.category, d.content, d.data,
+SELECT d.tenant_id, CASE WHEN {IS_OF_FAN_OUT} THEN {NEXT_OF_RANGE} ELSE gen_random_uuid() END,
+    d.user_id, d.channel, d.priority, l.id, d.template_code, d.locale, d.category, d.content, d.data,
     d.meta, d.body_hash, d.is_test OR %(is_test)s, 'replay:' || %(by)s, d.id, d.created_at, statement_timestamp(), d.expires_at, 'PENDING',
     statement_timestamp(), {aside_for("d")}
 FROM notification_delivery d

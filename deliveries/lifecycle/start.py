@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 from django.conf import settings
 from psycopg import AsyncConnection
@@ -88,8 +88,7 @@ WHERE d.id = mine.id AND coalesce(d.lease_token = mine.token AND d.status IN ('P
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(msgspec.Struct, frozen=True, gc=False):
     """Who a started row is for, as the contact stood at that moment. `is_known` is false where there is no such contact."""
 
     name: str

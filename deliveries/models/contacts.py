@@ -41,6 +41,8 @@ class Contact(models.Model):
             models.UniqueConstraint(fields=["tenant", "user_id"], name="contact_once_per_tenant"),
         ]
         indexes = [
+            # Broadcasts walk a tenant's contacts in this order.
+            models.Index(fields=["tenant", "id"], name="contact_in_order"),
             models.Index("tenant", Lower("email"), name="contact_by_email"),
             models.Index(fields=["tenant", "phone"], name="contact_by_phone"),
             # Staff look for the beginning of a name (`name__istartswith`), whatever the database's collation.

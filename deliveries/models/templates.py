@@ -16,8 +16,18 @@ from deliveries.models.tenants import Tenant
 COLOUR = RegexValidator(r"^#[0-9a-fA-F]{6}$", "Write a colour as # and six digits, such as #1f5c40.")
 
 
+class StaffTemplates(models.Manager["Template"]):
+    """The templates that people write: every list and editor shows these. Copies that were pinned for sending are not among them."""
+
+    def get_queryset(self) -> models.QuerySet[Template]:
+        return super().get_queryset().filter(pinned_for="")
+
+
 class Template(models.Model):
-    """What jobs name as `template_code`. Its newest published version is what goes out."""
+    """What jobs name as `template_code`. Its newest published version is what goes out.
+
+    `objects` are those that people write, `with_pinned` also the copies that were pinned (`templating.template_pin`).
+    """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="templates")
     code = models.SlugField(max_length=100, help_text="Jobs name it as template_code.")
@@ -28,10 +38,22 @@ class Template(models.Model):
         db_default=False,
         help_text="For one-time codes: once a delivery is over, its data and words are removed.",
     )
+    pinned_for = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="What this is a copy for, such as broadcast:17. Empty: people write it.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = StaffTemplates()
+    with_pinned = models.Manager["Template"]()
 
     class Meta:
         ordering = ["code"]
+        base_manager_name = "with_pinned"
         constraints = [models.UniqueConstraint(fields=["tenant", "code"], name="template_once_per_tenant")]
         # Asked by every statement that ends deliveries; few templates are in it.
         indexes = [
@@ -59,6 +81,12 @@ class TemplateVersion(models.Model):
         null=True,
         blank=True,
         help_text="What a job hands in for it: name, type, required, fallback, sample, help. Empty: not declared.",
+    )
+    contact_fallbacks = models.JSONField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="What stands in for a contact's empty fields, such as name, or attributes.city. Only pinned copies have any.",
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, editable=False

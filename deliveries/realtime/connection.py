@@ -24,10 +24,12 @@ MAX_JOINED = 64
 
 
 class Entry(NamedTuple):
-    """One frame on its way out. `notification_id` is empty for frames that have no row behind them."""
+    """One frame on its way out. `notification_id` is empty for frames that have no row behind them. `removes`: the notification
+    that must not be written any more."""
 
     notification_id: str
     frame: str
+    removes: str = ""
 
 
 class Behind(StrEnum):
@@ -51,7 +53,7 @@ class Connection:
 
     Nothing is lost in silence: when the queue is full it is emptied and the socket is `behind`; its writer then says
     `resync` and catches up from the rows. A notification is written once, however often it is offered, as far back as
-    the last `memory` of them.
+    the last `memory` of them; one that was removed is not written after that.
     """
 
     __slots__ = (
@@ -102,6 +104,8 @@ class Connection:
         if len(self._queue) >= self._queue_size:
             self._queue.clear()
             self.behind = self.behind or Behind.SLOW
+        if entry.removes:
+            self._is_first(entry.removes)
         # What has a row is read with all the others when the socket catches up.
         if not (self.behind and entry.notification_id):
             self._queue.append(entry)

@@ -125,12 +125,12 @@ class Hub:
 
         Takes `Item`s as the layer brings them, as lists; a newer release may have put more fields at their end.
         """
-        for tenant_id, user_id, notification_id, frame, origin, *_ in items:
+        for tenant_id, user_id, notification_id, frame, origin, *newer in items:
             user = (tenant_id, user_id)
             sockets = self._users.get(user)
             if not sockets:
                 continue
-            entry = Entry(notification_id, frame)
+            entry = Entry(notification_id, frame, newer[0] if newer else "")
             for connection in sockets:
                 if connection.id != origin:
                     connection.offer(entry)

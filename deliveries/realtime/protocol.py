@@ -58,13 +58,14 @@ class Resync(StrEnum):
 
 class Item(NamedTuple):
     """One ready frame for every socket of one user. `notification_id`: empty for a frame without a row behind it.
-    `origin`: the id of a connection that knows already."""
+    `origin`: the id of a connection that knows already. `removes`: the notification that it takes out of the inbox."""
 
     tenant_id: int
     user_id: str
     notification_id: str
     frame: str
     origin: str = ""
+    removes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,11 @@ def notification(
             "read_at": read_at and read_at.astimezone(UTC),
         }
     )
+
+
+def removed(job_id: UUID) -> str:
+    """Say that staff took a notification out of the inbox."""
+    return _frame({"type": "removed", "id": str(job_id)})
 
 
 def unread(count: int) -> str:

@@ -14,15 +14,16 @@ empty where nobody can unsubscribe. `data`, `contact` and `tenant` always mean t
 same name is reached as `data.contact`.
 """
 
-from deliveries.rendering.asked import example_data
+from deliveries.rendering.asked import asked_contact, example_contact, example_data
 from deliveries.rendering.book import TemplateBook
 from deliveries.rendering.engine import MAX_RENDERED_BYTES, template_check
 from deliveries.rendering.errors import Problem, RenderError
 from deliveries.rendering.frames import Frame
 from deliveries.rendering.locales import in_first_locale, normal_locale
 from deliveries.rendering.messages import render, render_inline
-from deliveries.rendering.names import contact_of, context_of
+from deliveries.rendering.names import contact_filled, contact_of, context_of
 from deliveries.rendering.publishing import (
+    SAMPLE_CONTACT,
     framed_sample,
     offered_variables,
     publish_problems,
@@ -35,6 +36,7 @@ from deliveries.rendering.variables import TYPES, Variable, VariableError, varia
 __all__ = [
     "MAX_RENDERED_BYTES",
     "PARTS",
+    "SAMPLE_CONTACT",
     "TYPES",
     "BodyFormat",
     "ContentSource",
@@ -44,8 +46,11 @@ __all__ = [
     "TemplateBook",
     "Variable",
     "VariableError",
+    "asked_contact",
+    "contact_filled",
     "contact_of",
     "context_of",
+    "example_contact",
     "example_data",
     "framed_sample",
     "in_first_locale",

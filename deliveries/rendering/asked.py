@@ -77,6 +77,15 @@ def example_contact(sources: Iterable[str]) -> dict[str, Any]:
     return {"attributes": {name: want.example(name) for name, want in attributes.items()}}
 
 
+def asked_contact(sources: Iterable[str]) -> list[str]:
+    """Return the fields of a person that sound sources name, in order of their dotted names: `name`, `attributes.city`."""
+    contact = Want()
+    for source in sources:
+        _Reading(Want(), contact).read(source)
+    own = [name for name in contact.fields if name != "attributes"]
+    return sorted([*own, *(f"attributes.{name}" for name in contact.fields.get("attributes", Want()).fields)])
+
+
 class _Reading:
     """One source, from its first tag to its last, with the names that its loops and sets make."""
 

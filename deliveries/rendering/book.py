@@ -31,12 +31,14 @@ NEWEST = """
     SELECT asked.tenant_id, asked.code, newest.id, newest.default_locale, coalesce(brand.revision, 0),
            content.locale, content.subject, content.text, content.html, content.action_url, content.preheader,
            content.from_address, content.reply_to, content.body_format, content.markdown,
-           CASE WHEN content.id IS NOT NULL THEN to_jsonb(brand)::text END, CASE WHEN content.id IS NOT NULL THEN newest.variables::text END
+           CASE WHEN content.id IS NOT NULL THEN to_jsonb(brand)::text END,
+           CASE WHEN content.id IS NOT NULL THEN newest.variables::text END,
+           CASE WHEN content.id IS NOT NULL THEN newest.contact_fallbacks::text END
     FROM unnest(%(tenants)s::bigint[], %(codes)s::text[]) AS asked (tenant_id, code)
     JOIN deliveries_template template ON template.tenant_id = asked.tenant_id AND template.code = asked.code
     LEFT JOIN deliveries_brand brand ON brand.tenant_id = asked.tenant_id
     JOIN LATERAL (
-        SELECT id, default_locale, variables FROM deliveries_templateversion
+        SELECT id, default_locale, variables, contact_fallbacks FROM deliveries_templateversion
         WHERE template_id = template.id AND state = 'published' ORDER BY number DESC LIMIT 1
     ) newest ON true
     LEFT JOIN deliveries_templatecontent content
@@ -112,12 +114,13 @@ class TemplateBook:
             key = tenant_id, code
             entry = found.setdefault(key, _Entry(version_id, default_locale, revision, {}, now))
             if locale is not None:
-                *words, brand, variables = columns
+                *words, brand, variables, fallbacks = columns
                 entry.sources[normal_locale(locale)] = ContentSource(
                     **dict(zip(WORDS, words, strict=True)),
                     locale=locale,
                     frame=Frame.of(orjson.loads(brand)) if brand else None,
                     variables=variables_of(orjson.loads(variables or "null")),
+                    contact_fallbacks=orjson.loads(fallbacks) if fallbacks else None,
                 )
             elif (old := self._entries.get(key)) is not None and (old.version_id, old.frame_revision) == (
                 version_id,

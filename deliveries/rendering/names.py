@@ -38,6 +38,17 @@ def contact_of(contact: Contact, *, user_id: UUID | str) -> dict[str, Any]:
     }
 
 
+def contact_filled(contact: Mapping[str, Any], fallbacks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a `contact` whose empty fields have what stands in for them, by their dotted names. What has a value keeps it."""
+    filled = {**contact, "attributes": dict(contact["attributes"] or {})}
+    for name, value in fallbacks.items():
+        group, _, key = name.rpartition(".")
+        fields = filled["attributes"] if group == "attributes" else filled
+        if fields.get(key) in (None, ""):
+            fields[key] = value
+    return filled
+
+
 def context_of(
     data: Mapping[str, Any], *, contact: Mapping[str, Any], tenant: Mapping[str, Any], unsubscribe_url: str = ""
 ) -> dict[str, Any]:

@@ -8,6 +8,7 @@ them.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -58,9 +59,12 @@ class Plan:
         try:
             # `short` is None where a path is longer; that is a TypeError too.
             values = [context[first] if second is None else context[first][second] for first, second in self.short]  # type: ignore[union-attr]
-            joined = "\0".join(values)
         except (KeyError, TypeError):
             values = [_found(each, context) for each in self.prints]
+        try:
+            joined = "\0".join(values)
+        except TypeError:
+            values = [_text_of(value) for value in values]
             joined = "\0".join(values)
         if len(joined) > MAX_VALUE_CHARACTERS and max(map(len, values)) > MAX_VALUE_CHARACTERS:
             raise Unusual
@@ -75,15 +79,21 @@ class Plan:
         for sign, instead in ESCAPES:
             escaped = escaped.replace(sign, instead)
         row = values + escaped.split("\0") if values else []
+        if self.joined_blocks:
+            row += self._blocks_of(context)
+        row += self.literals
+        return [pick if type(pick) is str else "".join(pick(row)) for pick in self.picks]  # type: ignore[operator]
+
+    def _blocks_of(self, context: Mapping[str, Any]) -> list[str]:
         named = {name: plain(context[name]) for name in self.block_names if name in context}
+        found: list[str] = []
         for is_html, count, blocks in self.joined_blocks:
             made = engine.render(blocks, named, html=is_html)
             pieces = made.split("\0")
             if len(pieces) != count or unstorable(made.replace("\0", "")):
                 raise Unusual
-            row += pieces
-        row += self.literals
-        return [pick if type(pick) is str else "".join(pick(row)) for pick in self.picks]  # type: ignore[operator]
+            found += pieces
+        return found
 
 
 def plan_of(parts: Sequence[tuple[str, bool]]) -> Plan | None:
@@ -115,7 +125,7 @@ def plan_of(parts: Sequence[tuple[str, bool]]) -> Plan | None:
                 numbers.append(offsets[piece[0]] + piece[1])
             elif piece:
                 numbers.append(first_literal + len(plan.literals))
-                plan.literals.append(piece)
+                plan.literals.append(sys.intern(piece))
         is_constant = not any(isinstance(piece, tuple) for piece in found)
         plan.picks.append("".join(map(str, found)) if is_constant else _picker(numbers))
     return plan
@@ -204,6 +214,10 @@ def _found(wanted: Print, context: Mapping[str, Any]) -> str:
         return wanted.default
     except TypeError:
         raise Unusual from None
+    return _text_of(value)
+
+
+def _text_of(value: Any) -> str:
     if type(value) is str:
         return value
     if type(value) is int and -(2**63) <= value < 2**63:

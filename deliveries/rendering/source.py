@@ -3,8 +3,9 @@ only."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from deliveries.rendering.frames import Frame
 from deliveries.rendering.variables import Variable
@@ -20,6 +21,7 @@ class ContentSource:
 
     `body_format` says where the body is: in `markdown`, around which `frame` is put (None: a plain one), or in `html`,
     as it is. An empty `text` is made from the body. `variables` are the declared ones; None: nothing was declared.
+    `contact_fallbacks` stand in for a contact's empty fields, by their dotted names (`name`, `attributes.city`).
     """
 
     subject: str
@@ -34,6 +36,7 @@ class ContentSource:
     markdown: str = ""
     frame: Frame | None = None
     variables: tuple[Variable, ...] | None = None
+    contact_fallbacks: Mapping[str, Any] | None = None
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 from uuid import UUID
+
+import msgspec
 
 from deliveries.channels import Channel
 
@@ -14,8 +15,7 @@ Platform = Literal["fcm", "apns", "webpush"]
 UNCHECKABLE = "This kind cannot be checked without sending something. Send a test to yourself."
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True, gc=False):
     """What a person reads, already rendered. `subject` is the title on channels that have no subject line.
 
     `preheader` stands in `html` already. An empty `from_address` or `reply_to` means the tenant's, then the settings'.
@@ -31,8 +31,7 @@ class Content:
     reply_to: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(msgspec.Struct, frozen=True, gc=False):
     """Where a push goes: `token` is the platform's name of the device, for Web Push the subscription's endpoint.
 
     `keys` are those of a Web Push subscription: `p256dh` and `auth`.
@@ -41,11 +40,10 @@ class Device:
     id: int
     platform: Platform
     token: str
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceResult:
+class DeviceResult(msgspec.Struct, frozen=True, gc=False):
     """What became of one device of a push. `code` is its error's; `is_dead`: nothing will ever arrive there, forget it."""
 
     device_id: int
@@ -55,8 +53,7 @@ class DeviceResult:
     is_dead: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One rendered delivery on its way to a provider. `to` is the channel's address (an e-mail address, a user id).
 
     Where the address is several devices (push), they are in `devices`. After `expires_at` nobody wants to read it.
@@ -71,18 +68,22 @@ class Message:
     attempt: int
     accepted_at: datetime
     priority: int = 1
-    data: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     refused_by: str = ""
     """The provider that refused this message at its last attempt, or empty."""
     devices: Sequence[Device] = ()
-    secrets: Sequence[str] = field(default=(), repr=False)
+    secrets: Sequence[str] = ()
     """What signs a webhook, newest first: two while they are rotated."""
     expires_at: datetime | None = None
 
+    def __repr__(self) -> str:
+        """Show all but the secrets, since what is shown ends up in logs."""
+        shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "secrets")
+        return f"Message({', '.join(shown)})"
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """A provider took the message. `provider` names the company or server, `message_id` its own id for the message.
 
     A push has a result for each of the message's devices, and at least one of them took it.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import ClassVar
+
+from msgspec.structs import replace
 
 from deliveries.channels import Channel
 from deliveries.senders.base import Device, DeviceResult, Message, Platform, Receipt, Sender, SendError

@@ -57,6 +57,9 @@ class PeriodicRunner:
         watch = self._heartbeat.watch(worker.name, thread=threading.current_thread())
         context = WorkerContext(worker.name, self._heartbeat, watch, self._stop)
         failures = 0
+        if not worker.is_immediate:
+            watch.idle()
+            self._stop.wait(_pause_seconds(worker, failures))
         while not self._stop.is_set():
             watch.busy()
             failures = 0 if self._round(worker, context, failures) else failures + 1
@@ -95,4 +98,4 @@ def _pause_seconds(worker: Worker, failures: int) -> float:
     interval = worker.interval_seconds
     if failures:
         interval = max(interval, min(FIRST_WAIT_SECONDS * 2.0 ** (failures - 1), LONGEST_WAIT_SECONDS))
-    return interval * (1 + random.uniform(0, worker.jitter))
+    return interval + random.uniform(0, worker.jitter_seconds)

@@ -37,17 +37,28 @@ Run = Callable[[WorkerContext], Report]
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A registered worker. `interval`: seconds, or the name of the setting that holds them."""
+    """A registered worker. What is given as text is the name of the setting that holds it."""
 
     name: str
     run: Run
     interval: float | str
-    jitter: float
+    jitter: str | None = None
+    immediate: str | None = None
 
     @property
     def interval_seconds(self) -> float:
         """Return how long to wait between two runs, as the settings have it now."""
         return float(getattr(settings, self.interval)) if isinstance(self.interval, str) else self.interval
+
+    @property
+    def jitter_seconds(self) -> float:
+        """Return up to how much is added to that: by default a tenth of it."""
+        return float(getattr(settings, self.jitter)) if self.jitter else self.interval_seconds / 10
+
+    @property
+    def is_immediate(self) -> bool:
+        """Say whether the first run comes at once, and not after the first wait."""
+        return bool(getattr(settings, self.immediate)) if self.immediate else True
 
 
 _workers: dict[str, Worker] = {}
@@ -57,18 +68,21 @@ class UnknownWorkerError(Exception):
     """There is no worker of this name. The message lists those that there are."""
 
 
-def register_worker(name: str, *, interval_seconds: float | str, jitter: float = 0.1) -> Callable[[Run], Run]:
+def register_worker(
+    name: str, *, interval_seconds: float | str, jitter: str | None = None, immediate: str | None = None
+) -> Callable[[Run], Run]:
     """Register a function that does one round of a periodic worker's work and reports what it did as counts.
 
     It must be safe to run in several processes at once and to end at any moment. `interval_seconds`: the wait after a
-    round, or the name of a setting; up to `jitter` of it is added at random, so that many processes do not move in
-    step. Raises: ValueError for a name taken.
+    round, or the name of a setting. `jitter` names the setting of the seconds that are added at random, so that many
+    processes do not move in step; without it a tenth of the interval. `immediate` names the setting that says whether
+    the first round comes at once; without it, it does. Raises: ValueError for a name taken.
     """
 
     def register(run: Run) -> Run:
         if name in _workers:
             raise ValueError(f"There are two workers named {name}")
-        _workers[name] = Worker(name, run, interval_seconds, jitter)
+        _workers[name] = Worker(name, run, interval_seconds, jitter, immediate)
         return run
 
     return register

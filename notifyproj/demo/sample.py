@@ -108,7 +108,8 @@ def takes(number: int, channel: str) -> bool:
 
 def contacts_ensure(tenant: Tenant) -> None:
     """Store the sample people that are not there."""
-    there = set(Contact.objects.filter(tenant=tenant).values_list("user_id", flat=True))
+    known = [user_id_of(number) for number in range(1, len(PEOPLE) + 1)]
+    there = set(Contact.objects.filter(tenant=tenant, user_id__in=known).values_list("user_id", flat=True))
     people = [_person(number, *row) for number, row in enumerate(PEOPLE, start=1) if user_id_of(number) not in there]
     contacts_store(tenant=tenant, people=people)
 
@@ -158,7 +159,7 @@ def staff_ensure(username: str, password: str, *, is_superuser: bool) -> None:
         username, f"{username}@example.com", password, is_staff=True, is_superuser=is_superuser
     )
     if not is_superuser:
-        user.user_permissions.set(Permission.objects.filter(content_type__app_label="deliveries"))
+        user.user_permissions.set(Permission.objects.filter(content_type__app_label__in=["deliveries", "broadcasts"]))
 
 
 def api_key_ensure(tenant: Tenant, plain: str) -> str:

@@ -30,6 +30,7 @@ class Role(Enum):
     CONSUMER = ("manage.py", "consume_outbox")
     SENDER = ("-m", "dramatiq", "notifyproj.broker", "--processes", "1", "--threads", "2")
     SWEEPER = ("manage.py", "run_worker", "--name", "deliveries.sweep", "--name", "deadletters.relay")
+    BROADCASTER = ("manage.py", "run_worker", "--name", "notifications.broadcast")
     NAIVE_CONSUMER = ("-m", "tests.acceptance.naive")
     NAIVE_SENDER = ("-m", "dramatiq", "tests.acceptance.naive", "--processes", "1", "--threads", "4")
 

@@ -282,3 +282,13 @@ def test_a_test_to_nobody_or_to_several_is_refused(
 
     assert says in answer.content.decode()
     assert not Delivery.objects.exists()
+
+
+def test_a_broadcast_that_waits_its_turn_does_not_make_its_channel_late(tenant: Tenant) -> None:
+    long_ago = timezone.now() - timedelta(hours=1)
+    lane = Lane.objects.create(tenant=tenant, channel="email", priority=2, source="broadcast:17")
+    DeliveryFactory(tenant=tenant, channel="email", lane=lane, next_attempt_at=long_ago)
+    assert figures.queues()["email"] == figures.Queue(due=1)
+
+    usual = DeliveryFactory(tenant=tenant, channel="email", next_attempt_at=long_ago + timedelta(minutes=30))
+    assert figures.queues()["email"] == figures.Queue(due=2, oldest_due_at=usual.next_attempt_at)

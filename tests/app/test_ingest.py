@@ -13,7 +13,7 @@ import pytest
 from django.db import DataError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from deliveries import ingest, lifecycle
+from deliveries import ingest, lifecycle, receipts
 from deliveries.figures import balance
 from deliveries.models import DeadLetter, Delivery, Lane, Receipt, Tenant
 from tests.factories import ContactFactory
@@ -125,7 +125,7 @@ def test_receipts_count_what_was_taken_apart_from_the_rows() -> None:
 
 def test_rows_and_their_receipt_carry_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two times that lie on both sides of a full hour would show a day later as jobs without rows."""
-    monkeypatch.setattr(ingest, "RECEIPT", ingest.RECEIPT.replace("'hour'", "'microseconds'"))
+    monkeypatch.setattr(receipts, "RECEIPT", receipts.RECEIPT.replace("'hour'", "'microseconds'"))
     ingest.ingest([incoming(), incoming()], entrance="test")
     assert {row.accepted_at for row in Delivery.objects.all()} == {Receipt.objects.get().hour}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import permutations, product
 from typing import Any
@@ -15,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from django.db.models import F
 from django.utils import timezone
+from msgspec.structs import replace
 
 from deliveries import lifecycle
 from deliveries.callbacks.base import EventKind, ProviderEvent

@@ -235,7 +235,7 @@ def run() -> Iterator[Callable[[Worker], Heartbeat]]:
 
 def test_a_worker_goes_round_and_is_idle_between_its_rounds(db: None, run: Callable[[Worker], Heartbeat]) -> None:
     rounds: list[WorkerContext] = []
-    heartbeat = run(Worker("w", lambda context: rounds.append(context) or {"done": 1}, 0.01, 0.1))
+    heartbeat = run(Worker("w", lambda context: rounds.append(context) or {"done": 1}, 0.01))
     eventually(lambda: len(rounds) >= 3)
     eventually(lambda: heartbeat._counters.processed >= 3)
     eventually(lambda: rounds[0].watch.unmoved_seconds == 0)
@@ -253,7 +253,7 @@ def test_a_round_that_fails_is_logged_whole_and_the_next_one_runs(
             raise ZeroDivisionError
         return {}
 
-    run(Worker("w", work, 0.01, 0))
+    run(Worker("w", work, 0.01))
     eventually(lambda: len(rounds) > 4)
     assert (
         sum(record.levelno == logging.ERROR and "worker failed" in record.getMessage() for record in caplog.records)
@@ -274,7 +274,7 @@ def test_a_server_that_is_away_is_one_line_however_long_it_stays_away(
             raise OperationalError("connection refused")
         return {}
 
-    run(Worker("w", work, 0.001, 0))
+    run(Worker("w", work, 0.001))
     eventually(lambda: len(rounds) > 8)
     lines = [record.getMessage() for record in caplog.records]
     assert sum("worker waits for a server" in line for line in lines) == 1
@@ -286,7 +286,7 @@ def test_a_round_that_hangs_makes_the_process_stuck(
 ) -> None:
     settings.STUCK_AFTER_SECONDS = 0.1
     release = threading.Event()
-    heartbeat = run(Worker("hanging", lambda context: release.wait() and {}, 0.01, 0))
+    heartbeat = run(Worker("hanging", lambda context: release.wait() and {}, 0.01))
     assert "hanging: has not moved" in eventually(heartbeat.complaints)[0]
     release.set()
     eventually(lambda: not heartbeat.complaints())

@@ -6,13 +6,13 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from msgspec.structs import replace
 
 from deliveries import compose, lifecycle, tries
 from deliveries.models import Contact, Delivery, DeliveryAttempt, Tenant

@@ -8,12 +8,12 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
 import pytest
+from msgspec.structs import replace
 
 from deliveries.channels import Priority
 from deliveries.senders.base import Content, Device, Message, Receipt, SendError

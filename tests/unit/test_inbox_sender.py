@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from deliveries.realtime.protocol import Item
 from deliveries.senders.base import Content, SendError
@@ -37,7 +37,7 @@ async def test_what_is_stored_is_published_in_order_and_in_one_go() -> None:
     async def publish(items: Sequence[Item]) -> None:
         calls.append(list(items))
 
-    messages = [dataclasses.replace(make_message("anyone"), data={"number": number}) for number in range(3)]
+    messages = [replace(make_message("anyone"), data={"number": number}) for number in range(3)]
     await InboxSender(publish).stored(messages)
 
     [items] = calls

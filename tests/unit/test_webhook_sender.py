@@ -11,12 +11,12 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from msgspec.structs import replace
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from deliveries.senders.base import Content, Message, SendError
@@ -281,3 +281,12 @@ class TestAnswers:
 )
 def test_a_provider_is_a_server_and_no_secret(url: str, provider: str) -> None:
     assert provider_of(url) == provider
+
+
+def test_shown_message_leaves_its_secrets_out() -> None:
+    message = replace(make_message("https://shop.example/hook"), secrets=("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",))
+
+    shown = repr(message)
+
+    assert str(message.job_id) in shown
+    assert "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" not in shown

@@ -305,6 +305,8 @@ class NotifyInbox extends HTMLElement {
       if (this.#acknowledging.size) this.#say({ type: "ack", notification_ids: [...this.#acknowledging] });
     } else if (frame.type === "notification") {
       this.#show(frame);
+    } else if (frame.type === "removed") {
+      this.#remove(frame.id);
     } else if (frame.type === "unread") {
       this.#setUnread(frame.count);
     } else if (frame.type === "acked") {
@@ -358,9 +360,12 @@ class NotifyInbox extends HTMLElement {
 
   #remove(id) {
     this.#acknowledging.delete(id);
-    this.#cards.get(id)?.remove();
+    const card = this.#cards.get(id);
+    const hadFocus = card?.contains(this.shadowRoot.activeElement);
+    card?.remove();
     this.#cards.delete(id);
     this.#setNote(EMPTY);
+    if (hadFocus) (this.#parts.cards.querySelector("button") ?? this.#parts.list).focus();
   }
 
   // What the person sees.

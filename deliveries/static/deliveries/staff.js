@@ -97,7 +97,16 @@
   });
 
   // Live figures: <div data-live-url data-live-seconds> is replaced by what the address answers, while the page is visible.
+  // With data-live-events it is told by server-sent events, and asks only while those do not come.
+  const SHADES = ["--color-primary-500", "--color-primary-300", "--color-primary-700", "--ns-ok", "--ns-warn"];
+  const SILENCE_MS = 4000;
+  const CATCH_UP_MS = 500;
+  const shown = new WeakMap(); // part → the HTML it was given, which scripts may have changed since
   let chart = null;
+  let pressed = false;
+  for (const type of ["pointerdown", "pointerup", "pointercancel"]) {
+    document.addEventListener(type, () => { pressed = type === "pointerdown"; }, true);
+  }
   function drawChart() {
     const canvas = document.getElementById("ns-chart");
     const source = document.getElementById("ns-chart-data");
@@ -106,10 +115,12 @@
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     if (chart && chart.canvas !== canvas) { chart.destroy(); chart = null; }
-    const sets = [
-      { label: "Sent", data: data.sent, backgroundColor: colour("--color-primary-500") },
-      { label: "Failed", data: data.failed, backgroundColor: colour("--ns-bad") },
-    ];
+    const given = data.sets ?? [{ label: "Sent", values: data.sent }, { label: "Failed", values: data.failed, tone: "bad" }];
+    const sets = given.map((set, index) => ({
+      label: set.label, data: set.values,
+      backgroundColor: colour(set.tone ? `--ns-${set.tone}` : SHADES[index % SHADES.length]),
+    }));
+    if (chart && chart.data.datasets.length !== sets.length) { chart.destroy(); chart = null; }
     if (chart) {
       chart.data.labels = data.labels;
       sets.forEach((set, index) => Object.assign(chart.data.datasets[index], set));
@@ -126,7 +137,7 @@
         barPercentage: 0.9,
         categoryPercentage: 1,
         interaction: { mode: "index", intersect: false },
-        plugins: { legend: { display: false } },
+        plugins: { legend: { display: sets.length > 2, labels: { boxWidth: 12, color: colour("--ns-muted") } } },
         scales: {
           x: { stacked: true, border: { display: false }, grid: { display: false },
                ticks: { maxTicksLimit: 7, maxRotation: 0, color: colour("--ns-muted") } },
@@ -143,7 +154,7 @@
   }
 
   async function refresh(area) {
-    if (document.hidden || area.querySelector("dialog[open]")) return;
+    if (document.hidden || area.dataset.over !== undefined || isBusy(area)) return;
     let answer;
     try {
       answer = await fetch(area.dataset.liveUrl, { headers: { "X-Requested-With": "fetch" }, redirect: "error" });
@@ -151,12 +162,27 @@
       return lose(area);
     }
     if (!answer.ok) return lose(area);
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    show(area, await answer.text());
+  }
+
+  // Nothing is replaced under somebody's finger, nor behind a dialog.
+  function isBusy(area) {
+    return pressed || area.querySelector("dialog[open]") !== null;
+  }
+
+  function show(area, html) {
+    const fresh = new DOMParser().parseFromString(html, "text/html");
+    const known = new Set([...area.querySelectorAll("[data-part]")].map((part) => part.dataset.part));
+    // What it is about has come so far that the page has parts that it did not have before.
+    if ([...fresh.querySelectorAll("[data-part]")].some((part) => !known.has(part.dataset.part))) return location.reload();
     for (const part of area.querySelectorAll("[data-part]")) {
       const next = fresh.querySelector(`[data-part="${part.dataset.part}"]`);
-      if (!next || next.innerHTML === part.innerHTML) continue;
+      if (!next || next.innerHTML === (shown.get(part) ?? part.innerHTML)) continue;
+      if (part.contains(document.activeElement) && document.activeElement.matches("input")) continue;
       const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
       part.innerHTML = next.innerHTML;
+      part.hidden = next.hidden;
+      shown.set(part, next.innerHTML);
       if (focused) document.getElementById(focused)?.focus();
     }
     const bell = document.querySelector("[data-bell]");
@@ -168,6 +194,68 @@
     }
     area.dataset.live = "on";
     drawChart();
+    countDown();
+  }
+
+  // One stream for each visible tab. The server ends it now and then, and the browser comes back; only longer silence counts.
+  function listen(area) {
+    let source = null;
+    let silence = 0;
+    let polling = 0;
+    let late = ""; // what came while somebody's finger was down
+    const catchUp = () => {
+      if (!late || isBusy(area)) return;
+      show(area, late);
+      late = "";
+    };
+    setInterval(catchUp, CATCH_UP_MS);
+    const poll = () => {
+      clearTimeout(silence);
+      silence = 0;
+      polling ||= setInterval(() => refresh(area), Number(area.dataset.liveSeconds) * 1000);
+      refresh(area);
+    };
+    const heard = () => {
+      clearTimeout(silence);
+      clearInterval(polling);
+      silence = polling = 0;
+    };
+    const open = () => {
+      source = new EventSource(area.dataset.liveEvents);
+      source.addEventListener("open", heard);
+      source.addEventListener("figures", (event) => { late = event.data; catchUp(); });
+      source.addEventListener("over", () => {
+        area.dataset.over = "";
+        close();
+        location.reload(); // what can be done with one that has ended is another page
+      });
+      source.addEventListener("error", () => {
+        if (source?.readyState === EventSource.CLOSED) poll();
+        else silence ||= setTimeout(poll, SILENCE_MS);
+      });
+    };
+    const close = () => {
+      heard();
+      source?.close();
+      source = null;
+    };
+    const attend = () => {
+      close();
+      if (!document.hidden) open();
+    };
+    document.addEventListener("visibilitychange", attend);
+    addEventListener("pagehide", close);
+    addEventListener("pageshow", (event) => { if (event.persisted) attend(); });
+    attend();
+  }
+
+  // Countdowns: [data-due] holds a moment in seconds, by the server's clock as [data-server-now] had it.
+  let ahead = 0;
+  function countDown() {
+    for (const span of document.querySelectorAll("[data-due]")) {
+      const left = String(Math.max(0, Math.ceil(Number(span.dataset.due) - Date.now() / 1000 - ahead)));
+      if (span.textContent !== left) span.textContent = left;
+    }
   }
 
   document.addEventListener("DOMContentLoaded", () => {
@@ -179,11 +267,21 @@
     }
     makeButtons();
     reopen();
+    const clock = document.querySelector("[data-server-now]");
+    if (clock) {
+      ahead = Number(clock.dataset.serverNow) - Date.now() / 1000;
+      setInterval(countDown, 250);
+    }
+    drawChart();
+    new MutationObserver(drawChart).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
     const area = document.querySelector("[data-live-url]");
     if (!area) return;
-    drawChart();
-    setInterval(() => refresh(area), Number(area.dataset.liveSeconds) * 1000);
-    document.addEventListener("visibilitychange", () => refresh(area));
-    new MutationObserver(drawChart).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+    for (const part of area.querySelectorAll("[data-part]")) shown.set(part, part.innerHTML);
+    if (area.dataset.liveEvents) {
+      listen(area);
+    } else {
+      setInterval(() => refresh(area), Number(area.dataset.liveSeconds) * 1000);
+      document.addEventListener("visibilitychange", () => refresh(area));
+    }
   });
 })();

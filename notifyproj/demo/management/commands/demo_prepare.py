@@ -13,7 +13,7 @@ from django.utils import timezone
 from kafka.errors import KafkaError
 
 from deliveries import kafka
-from notifyproj.demo import sample, topic
+from notifyproj.demo import crowd, sample, topic
 from notifyproj.demo.folder import Folder
 
 
@@ -56,5 +56,7 @@ class Command(BaseCommand):
         sample.providers_ensure(tenant, mail_ports)
         sample.staff_ensure("admin", kept.admin_password, is_superuser=True)
         sample.staff_ensure("ben", kept.ben_password, is_superuser=False)
+        crowd.crowd_ensure(tenant)
+        crowd.broadcasts_ensure(tenant, writer="ben", approver="admin")
         kept.api_key = sample.api_key_ensure(tenant, kept.api_key)
         folder.keep(kept)

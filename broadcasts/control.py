@@ -1,0 +1,114 @@
+"""Steering a broadcast that is on its way, beyond its state: its speed, who is missing, what failed. Through lanes and dead letters."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from broadcasts.actor import Actor
+from broadcasts.changes import WrongState, broadcast_reopen
+from broadcasts.counting import row_range
+from broadcasts.events import event_record
+from broadcasts.fan_out import missing, paces
+from broadcasts.models import Broadcast
+from broadcasts.states import ENDED, State
+from deliveries.channels import Channel
+from deliveries.dead_letters import GroupKey, Retried, retry
+from deliveries.lifecycle import lane_cancel, lane_set_pace
+from deliveries.models import Lane
+from deliveries.recall import Recalled, inbox_recall
+
+
+@transaction.atomic
+def broadcast_set_speed(*, broadcast: Broadcast, actor: Actor, pace_per_minute: int | None) -> Broadcast:
+    """Set how many messages a minute go out, from the next claim on; None: as fast as the channels go. Nothing bursts.
+
+    Raises: WrongState once it is over; ValueError for a speed below 1.
+    """
+    if pace_per_minute is not None and pace_per_minute < 1:
+        raise ValueError("The speed must be at least 1 a minute. To stop it, pause it.")
+    locked = Broadcast.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=broadcast.pk)
+    if locked.state in ENDED:
+        raise WrongState(locked, "set_the_speed_of")
+    before, locked.pace_per_minute = locked.pace_per_minute, pace_per_minute
+    locked.save(update_fields=["pace_per_minute", "updated_at"])
+    lanes = Lane.objects.filter(tenant=locked.tenant_id, source=locked.source)
+    for channel, pace in paces(locked, pace_per_minute).items():
+        lane_set_pace(lane_ids=list(lanes.filter(channel=channel).values_list("id", flat=True)), pace_per_minute=pace)
+    event_record(
+        broadcast=locked,
+        actor=actor,
+        action="speed",
+        before={"pace_per_minute": before},
+        after={"pace_per_minute": pace_per_minute},
+    )
+    return locked
+
+
+def broadcast_missing(*, broadcast: Broadcast) -> int:
+    """Return how many of the audience would get it and have neither a row nor a reason; 0 for one that is not completed. One statement."""
+    return missing(broadcast) if broadcast.state == State.COMPLETED else 0
+
+
+def broadcast_send_missing(*, broadcast: Broadcast, actor: Actor) -> int:
+    """Let those of the audience get it who have neither a row nor a reason; return how many. 0 changes nothing.
+
+    Nobody gets it twice: their ids are those that they would have had. Raises: WrongState unless it is completed.
+    """
+    if broadcast.state != State.COMPLETED:
+        raise WrongState(broadcast, "send_the_rest_of")
+    count = missing(broadcast)
+    if count:
+        broadcast_reopen(
+            broadcast=broadcast, actor=actor, note=f"For {count:,} who were missing", again_from_start=True
+        )
+    return count
+
+
+def broadcast_retry_failed(
+    *, broadcast: Broadcast, actor: Actor, reason: str, channel: str, pace_per_minute: int | None = None
+) -> Retried:
+    """Send again what failed for one reason on one channel: nobody got those. Pressed twice it finds nothing the second time.
+
+    Raises: WrongState before it began; deliveries.dead_letters.CannotRetryError.
+    """
+    if broadcast.stamp_ms is None:
+        raise WrongState(broadcast, "retry")
+    group = GroupKey(reason=reason, channel=channel, template_code=broadcast.source, tenant_ids=(broadcast.tenant_id,))
+    retried = retry(group=group, pace_per_minute=pace_per_minute, by=actor.name)
+    event_record(
+        broadcast=broadcast,
+        actor=actor,
+        action="retry_failed",
+        after={"reason": reason, "channel": channel, "moved": retried.moved, "too_late": retried.too_late},
+    )
+    return retried
+
+
+def broadcast_go_on(*, broadcast: Broadcast, actor: Actor) -> None:
+    """Send it to the rest without waiting for the small group's time to be over. Raises: WrongState unless it is being looked at."""
+    looked_at = Broadcast.objects.filter(
+        pk=broadcast.pk, state=State.SENDING, is_group_pass=True, group_ends_at__isnull=False
+    )
+    with transaction.atomic():
+        if not looked_at.update(is_group_pass=False, group_ends_at=None, cursor=0):
+            broadcast.refresh_from_db()
+            raise WrongState(broadcast, "go_on_with")
+        event_record(broadcast=broadcast, actor=actor, action="group_passed", note="Without waiting any longer.")
+
+
+def broadcast_recall(*, broadcast: Broadcast, actor: Actor) -> Recalled:
+    """Take it out of people's inboxes, in open tabs too, and let nothing more of it get there. What went elsewhere stays out.
+
+    Idempotent, and repeating it goes on where a call died: first its lanes to the inboxes are cancelled, then the rows follow in chunks.
+    Raises: WrongState before it began; TimeoutError as `inbox_recall`.
+    """
+    if broadcast.stamp_ms is None:
+        raise WrongState(broadcast, "remove_from_inboxes")
+    with transaction.atomic():
+        lanes = Lane.objects.filter(tenant=broadcast.tenant_id, source=broadcast.source, channel=Channel.WS)
+        lane_cancel(lane_ids=list(lanes.values_list("id", flat=True)))
+        event_record(broadcast=broadcast, actor=actor, action="recall")
+    rows = row_range(broadcast)
+    recalled = inbox_recall(tenant_id=rows["tenant"], first=rows["first"], last=rows["last"])
+    event_record(broadcast=broadcast, actor=actor, action="recalled", after=recalled._asdict())
+    return recalled
