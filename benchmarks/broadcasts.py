@@ -136,7 +136,7 @@ class Bench:
             )  # fmt: skip
         return ORM_ROWS
 
-    def broadcast(self) -> Any:
+    def broadcast(self, channel: str = "email") -> Any:
         """Return a broadcast to everybody that was just started: preparing it is part of what is measured."""
         from broadcasts.actor import Actor
         from broadcasts.changes import broadcast_send, broadcast_start
@@ -146,7 +146,7 @@ class Bench:
         values = {
             "title": "News",
             "body": "Hello {{ contact.name }}",
-            "channels": ["email"],
+            "channels": [channel],
             "audience": {"type": "all_users"},
         }
         made = broadcast_create(tenant=self.tenant, actor=Actor("bench"), values=values)

@@ -18,7 +18,7 @@ from broadcasts.actor import WORKER, Actor
 from broadcasts.events import event_record
 from broadcasts.models import Broadcast
 from broadcasts.review import Review
-from broadcasts.states import ACTIVE, PATHS, Change, State
+from broadcasts.states import PATHS, SENT, Change, State
 from deliveries.lifecycle import lane_cancel, lane_pause, lane_resume
 from deliveries.models import Lane
 
@@ -79,24 +79,46 @@ def broadcast_send(
 ) -> tuple[Broadcast, bool]:
     """Let it go out, at once or at its `scheduled_at`; return it and whether this call did it. Idempotent.
 
-    It starts when `undo_seconds` are over, so until then nothing has been made of it that would have to be taken back. An audience of
-    BROADCAST_APPROVAL_FROM people or more needs an approval of exactly this; where nobody else could approve, `typed_count` must be
-    the number of people instead. Raises: NotReady, WrongState.
+    The planned time is that of the caller's `broadcast`, as it was reviewed; without one it starts when `undo_seconds` are over, so until
+    then nothing has been made of it that would have to be taken back. An audience of BROADCAST_APPROVAL_FROM people or more needs an
+    approval of exactly this; where nobody else could approve, `typed_count` must be the number of people instead.
+    Raises: NotReady, WrongState.
     """
-    if broadcast.state in {State.SCHEDULED, *ACTIVE, State.COMPLETED}:
+    if broadcast.state in SENT:
         return broadcast, False
     _refuse(review)
     _require_approval(broadcast, review, typed_count=typed_count, may_approve_alone=may_approve_alone)
     planned = broadcast.scheduled_at
     due = max(planned, timezone.now()) if planned else timezone.now() + timedelta(seconds=undo_seconds)
     try:
-        values: dict[str, Any] = {"approved_hash": review.hash, "approved_size": review.checked.reached}
+        values: dict[str, Any] = {
+            "approved_hash": review.hash,
+            "approved_size": review.checked.reached,
+            "scheduled_at": planned,
+        }
         return _change(broadcast, Change.SCHEDULE, actor, due_at=due, sent_from=broadcast.state, **values), True
     except WrongState:
         broadcast.refresh_from_db()
-        if broadcast.state in {State.SCHEDULED, *ACTIVE, State.COMPLETED}:
+        if broadcast.state in SENT:
             return broadcast, False
         raise
+
+
+@transaction.atomic
+def broadcast_hasten(*, broadcast: Broadcast, actor: Actor, undo_seconds: float) -> tuple[Broadcast, bool]:
+    """Let what is scheduled for later go out now; return it and whether this call did it. Idempotent.
+
+    Nothing changes for what is due by then anyway, or has begun.
+    """
+    locked = Broadcast.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=broadcast.pk)
+    due = timezone.now() + timedelta(seconds=undo_seconds)
+    if locked.state != State.SCHEDULED or locked.due_at is None or locked.due_at <= due:
+        return locked, False
+    planned, locked.scheduled_at, locked.due_at = locked.due_at, None, due
+    locked.save(update_fields=["scheduled_at", "due_at", "updated_at"])
+    before, after = {"due_at": planned.isoformat()}, {"due_at": due.isoformat()}
+    event_record(broadcast=locked, actor=actor, action="hasten", before=before, after=after)
+    return locked, True
 
 
 def broadcast_undo(*, broadcast: Broadcast, actor: Actor) -> Broadcast:

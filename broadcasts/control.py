@@ -55,7 +55,7 @@ def broadcast_send_missing(*, broadcast: Broadcast, actor: Actor) -> int:
     Nobody gets it twice: their ids are those that they would have had. Raises: WrongState unless it is completed.
     """
     if broadcast.state != State.COMPLETED:
-        raise WrongState(broadcast, "complete")
+        raise WrongState(broadcast, "send_the_rest_of")
     count = missing(broadcast)
     if count:
         broadcast_reopen(
@@ -69,8 +69,10 @@ def broadcast_retry_failed(
 ) -> Retried:
     """Send again what failed for one reason on one channel: nobody got those. Pressed twice it finds nothing the second time.
 
-    Raises: deliveries.dead_letters.CannotRetryError.
+    Raises: WrongState before it began; deliveries.dead_letters.CannotRetryError.
     """
+    if broadcast.stamp_ms is None:
+        raise WrongState(broadcast, "retry")
     group = GroupKey(reason=reason, channel=channel, template_code=broadcast.source, tenant_ids=(broadcast.tenant_id,))
     retried = retry(group=group, pace_per_minute=pace_per_minute, by=actor.name)
     event_record(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -61,14 +62,16 @@ class DraftChanged(Exception):
 
 
 @transaction.atomic
-def broadcast_create(*, tenant: Tenant, actor: Actor, values: Mapping[str, Any]) -> Broadcast:
-    """Make a draft. Not idempotent. Raises: DraftRefused."""
-    broadcast = Broadcast(tenant=tenant, created_by=actor.name[:150], updated_by=actor.name[:150])
+def broadcast_create(
+    *, tenant: Tenant, actor: Actor, values: Mapping[str, Any], is_test: bool = False, note: str = ""
+) -> Broadcast:
+    """Make a draft. Not idempotent. `is_test`: all that it ever sends stops short of providers and inboxes. Raises: DraftRefused."""
+    broadcast = Broadcast(tenant=tenant, created_by=actor.name[:150], updated_by=actor.name[:150], is_test=is_test)
     _take(broadcast, values)
     if not broadcast.name:
         broadcast.name = broadcast.title[:200] or "Untitled"
     broadcast.save()
-    event_record(broadcast=broadcast, actor=actor, action="create", after=_plain(broadcast, values))
+    event_record(broadcast=broadcast, actor=actor, action="create", after=_plain(broadcast, values), note=note)
     broadcast.refresh_from_db()
     return broadcast
 
@@ -106,16 +109,29 @@ def broadcast_edit(
     return broadcast_unapprove(broadcast=locked, actor=actor)
 
 
+def broadcast_with(*, broadcast: Broadcast, values: Mapping[str, Any]) -> Broadcast:
+    """Return a copy with other values, as somebody types them; it is not saved. Raises: DraftRefused."""
+    made = copy(broadcast)
+    _take(made, values)
+    return made
+
+
 @transaction.atomic
-def broadcast_duplicate(*, broadcast: Broadcast, actor: Actor) -> Broadcast:
-    """Make a new draft of another's words, audience and speed, without its times."""
+def broadcast_duplicate(*, broadcast: Broadcast, actor: Actor, is_test: bool = False) -> Broadcast:
+    """Make a new draft of another's words, audience and speed, without its times. A copy of a test is one; `is_test`: the copy is."""
     copied = {field: getattr(broadcast, field) for field in FIELDS if field not in ("scheduled_at", "expires_at")}
     copied["name"] = f"Copy of {broadcast.name}"[:200]
-    made = Broadcast(tenant=broadcast.tenant, created_by=actor.name[:150], updated_by=actor.name[:150], **copied)
+    copied |= {"is_test": is_test or broadcast.is_test, "created_by": actor.name[:150], "updated_by": actor.name[:150]}
+    made = Broadcast(tenant=broadcast.tenant, **copied)
     made.save()
     event_record(broadcast=made, actor=actor, action="create", note=f"A copy of broadcast {broadcast.pk}")
     made.refresh_from_db()
     return made
+
+
+def plain_values(broadcast: Broadcast) -> dict[str, Any]:
+    """Return all that a person writes of a broadcast, as events keep it: plain JSON."""
+    return _plain(broadcast, FIELDS)
 
 
 @transaction.atomic

@@ -277,6 +277,7 @@ def _chunk(broadcast: Broadcast) -> Step:
         category=broadcast.category,
         created_at=broadcast.started_at or broadcast.created_at,
         expires_at=broadcast.expires_at,
+        is_test=broadcast.is_test,
     )
     with connection.cursor() as cursor:
         cursor.execute(

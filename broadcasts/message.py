@@ -7,6 +7,7 @@ and no row carries a copy. Rendering and previews are those of deliveries.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from deliveries.rendering import (
     example_contact,
     publish_problems,
     render,
+    source_problems,
     variables_check,
     variables_of,
 )
@@ -115,9 +117,7 @@ def words_problems(broadcast: Broadcast, words: Words) -> list[Problem]:
     except VariableError as error:
         return [Problem(1, 1, str(error), part="data")]
     except RenderError as error:
-        return [
-            Problem(1, 1, error.message.replace("The job's data has", "The values of this broadcast have"), part="data")
-        ]
+        return [Problem(1, 1, _of_broadcast(error.message), part="data")]
     frame = frame_of(broadcast.tenant)
     sources = {
         locale: replace(source, frame=frame, variables=words.variables) for locale, source in words.contents.items()
@@ -140,13 +140,13 @@ def fields_that_may_lack(words: Words) -> list[tuple[str, bool]]:
 def words_preview(broadcast: Broadcast, *, contact: Contact | None = None, locale: str = "") -> Preview:
     """Return what a person would get, over every channel; without `contact` a made-up person. Raises: NoWords."""
     words = words_of(broadcast)
-    person = SAMPLE_PERSON if contact is None else contact
+    person = _made_up(words) if contact is None else contact
     shown = contact_filled(_fields_of(person), words.contact_fallbacks)
     filled_person = Contact(
         user_id=person.user_id,
         **{key: value for key, value in shown.items() if key in {*ALWAYS_THERE, "attributes"} - {"user_id"}},
     )
-    return preview(
+    made = preview(
         Wanted(
             tenant=broadcast.tenant,
             sources=words.contents,
@@ -157,6 +157,7 @@ def words_preview(broadcast: Broadcast, *, contact: Contact | None = None, local
             data={each.name: each.fallback for each in words.variables or () if not each.required},
         )
     )
+    return replace(made, problems=[replace(each, message=_of_broadcast(each.message)) for each in made.problems])
 
 
 def words_pin(broadcast: Broadcast, words: Words) -> Template:
@@ -171,6 +172,24 @@ def words_pin(broadcast: Broadcast, words: Words) -> Template:
         contact_fallbacks=words.contact_fallbacks,
         hides_personal_data=words.hides_personal_data,
     )
+
+
+def _of_broadcast(told: str) -> str:
+    """Say of a broadcast's values what rendering says of a job's."""
+    told = told.replace("The job's data has", "The values of this broadcast have").replace("The job's", "The value of")
+    told = told.replace(
+        "Hand it in with the job, or use default", "Give it a value or, of a person's field, a fallback"
+    )
+    return told.replace("Hand it in, or declare a fallback", "Give it a value")
+
+
+def _made_up(words: Words) -> Contact:
+    """Return a made-up person who has whatever the words ask of a person."""
+    person = copy(SAMPLE_PERSON)
+    if not source_problems(words.contents):
+        parts = (getattr(each, part) for each in words.contents.values() for part in each.written)
+        person.attributes = example_contact(parts)["attributes"]
+    return person
 
 
 def _given(data: Mapping[str, Any]) -> tuple[Variable, ...]:

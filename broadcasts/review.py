@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from django.utils import timezone
 
 from broadcasts.approval import approval_hash, is_in_band
 from broadcasts.audience import AudienceError
-from broadcasts.check import Checked, check
+from broadcasts.check import Checked, Lacking, check
 from broadcasts.message import NoWords, Words, fields_that_may_lack, words_of, words_problems
 from broadcasts.models import Broadcast
 from broadcasts.plan import expiry_problem, planned_problem
 from deliveries.lifecycle import unserved
+
+#: So many languages that the message lacks are named.
+NAMED_LANGUAGES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,11 @@ def review(broadcast: Broadcast, *, at: datetime | None = None) -> Review:
     words, blockers = obstacles(broadcast, at=at)
     if problem := planned_problem(broadcast, at):
         blockers.append(problem)
-    if words is None or not broadcast.channels or any(each.startswith("Message:") for each in blockers):
+    if (
+        words is None
+        or not (broadcast.channels and broadcast.audience)
+        or any(each.startswith("Message:") for each in blockers)
+    ):
         return Review(Checked(at=at), label=words.label if words else "", blockers=blockers)
     try:
         checked = check(broadcast, words, fields_that_may_lack(words))
@@ -61,6 +69,8 @@ def obstacles(broadcast: Broadcast, *, at: datetime) -> tuple[Words | None, list
         blockers.append(str(error))
     if words is not None:
         blockers += [f"Message: {problem}" for problem in words_problems(broadcast, words)]
+    if not broadcast.audience:
+        blockers.append("Nobody is chosen yet. Say who gets it.")
     if not broadcast.channels:
         blockers.append("No channel is chosen. Choose at least one.")
     missing = unserved([(broadcast.tenant_id, channel) for channel in broadcast.channels])
@@ -78,25 +88,33 @@ def _of_recipients(checked: Checked) -> list[str]:
         return ["The audience is empty. Choose another one."]
     if not checked.reached:
         return ["Nobody of the audience would get it: see why below, and choose other channels or people."]
-    return [
-        f"{each.people:,} people have no {each.field}: set a fallback, or skip them."
-        for each in checked.lacking
-        if each.fails
-    ]
+    return [lacking_told(each) for each in checked.lacking if each.fails]
+
+
+def lacking_told(lacking: Lacking) -> str:
+    """Say of a field that people lack what comes of it, and what can be done where their messages would fail."""
+    have = "person has" if lacking.people == 1 else "people have"
+    what = ": set a fallback, or skip them" if lacking.fails else ", so there is a gap in their message"
+    return f"{lacking.people:,} {have} no {lacking.field}{what}."
 
 
 def _warnings(checked: Checked, broadcast: Broadcast) -> list[str]:
-    told = [
-        f"{each.people:,} people have no {each.field}, so there is a gap in their message."
-        for each in checked.lacking
-        if not each.fails
-    ]
-    told += [
-        f"{count:,} people read {locale}, which the message does not have; they get its default language."
-        for locale, count in checked.other_locales.items()
-    ]
+    told = [lacking_told(each) for each in checked.lacking if not each.fails]
+    if checked.other_locales:
+        told.append(_other_languages(checked.other_locales))
     if checked.too_late:
         told.append(
             f"At {broadcast.pace_per_minute:,} a minute {checked.too_late:,} messages expire before their turn."
         )
     return told
+
+
+def _other_languages(locales: dict[str, int]) -> str:
+    """Say how many people read a language that the message does not have: `7,160 people …: de 7,146, fr 4 and 2 more languages`."""
+    most = sorted(locales.items(), key=lambda each: -each[1])
+    named = ", ".join(f"{locale} {count:,}" for locale, count in most[:NAMED_LANGUAGES])
+    rest = len(most) - NAMED_LANGUAGES
+    more = f" and {rest} more language{'' if rest == 1 else 's'}" if rest > 0 else ""
+    total = sum(locales.values())
+    have = "person reads" if total == 1 else "people read"
+    return f"{total:,} {have} a language that the message does not have ({named}{more}): its default language goes to them."

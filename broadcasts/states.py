@@ -64,6 +64,8 @@ PATHS: Final[dict[Change, tuple[frozenset[State], State]]] = {
 EDITABLE: Final = frozenset({State.DRAFT, State.AWAITING_APPROVAL, State.APPROVED})
 #: Rows may be waiting or on their way.
 ACTIVE: Final = frozenset({State.SENDING, State.PAUSED})
+#: Send was pressed, and nobody took it back: pressing it again changes nothing.
+SENT: Final = frozenset({State.SCHEDULED, *ACTIVE, State.COMPLETED})
 ENDED: Final = frozenset({State.COMPLETED, State.CANCELLED, State.FAILED})
 #: The states as 001 names them, in its log line and under its paths. What is not here is called as it is.
 OF_001: Final = {State.PAUSED: "sending", State.COMPLETED: "sent"}

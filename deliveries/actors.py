@@ -1,5 +1,6 @@
 """Dramatiq actors: one a channel. A message carries no job and no data; the actor looks for itself.
 
+Those of channels share a queue, because a process asks each queue of its own twenty times a second whether it has a hint.
 The broker has no retry middleware: a hint that fails is the sweeper's to repeat.
 """
 
@@ -21,27 +22,27 @@ def _deliver(channel: str) -> None:
         hints.hint([channel])
 
 
-@dramatiq.actor(queue_name=Channel.EMAIL, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=hints.QUEUE, time_limit=TIME_LIMIT_MS)
 def deliver_email() -> None:
     _deliver(Channel.EMAIL)
 
 
-@dramatiq.actor(queue_name=Channel.PUSH, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=hints.QUEUE, time_limit=TIME_LIMIT_MS)
 def deliver_push() -> None:
     _deliver(Channel.PUSH)
 
 
-@dramatiq.actor(queue_name=Channel.WS, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=hints.QUEUE, time_limit=TIME_LIMIT_MS)
 def deliver_ws() -> None:
     _deliver(Channel.WS)
 
 
-@dramatiq.actor(queue_name=Channel.SMS, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=hints.QUEUE, time_limit=TIME_LIMIT_MS)
 def deliver_sms() -> None:
     _deliver(Channel.SMS)
 
 
-@dramatiq.actor(queue_name=Channel.WEBHOOK, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(queue_name=hints.QUEUE, time_limit=TIME_LIMIT_MS)
 def deliver_webhook() -> None:
     _deliver(Channel.WEBHOOK)
 

@@ -42,11 +42,18 @@ def connection_parameters() -> dict[str, Any]:
     return {key: value for key, value in parameters.items() if value not in ("", None)}
 
 
-async def open_pool(*, name: str, size: int) -> AsyncPool:
+async def open_pool(*, name: str, size: int, plans_once: bool = False) -> AsyncPool:
     """Open a pool of autocommit connections on the running event loop. Does not wait for the database: the first use does.
 
-    JSON columns come back as plain Python values, decoded by orjson.
+    JSON columns come back as plain Python values, decoded by orjson. `plans_once`: see `plan_once`.
     """
+
+    async def configure(connection: AsyncConnection[tuple[Any, ...]]) -> None:
+        set_json_loads(orjson.loads, connection)
+        set_json_dumps(orjson.dumps, connection)
+        if plans_once:
+            await plan_once(connection)
+
     pool: AsyncPool = AsyncConnectionPool(
         kwargs={
             **connection_parameters(),
@@ -60,7 +67,7 @@ async def open_pool(*, name: str, size: int) -> AsyncPool:
         reconnect_timeout=0,
         name=name,
         open=False,
-        configure=_configure,
+        configure=configure,
     )
     await pool.open(wait=False)
     return pool
@@ -84,6 +91,9 @@ async def until_done(pool: AsyncPool, work: Callable[[AsyncConnection[Any]], Awa
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-async def _configure(connection: AsyncConnection[tuple[Any, ...]]) -> None:
-    set_json_loads(orjson.loads, connection)
-    set_json_dumps(orjson.dumps, connection)
+async def plan_once(connection: AsyncConnection[Any]) -> None:
+    """Let the session plan each statement once, when it comes first. For statements that come again and again and are written so
+    that their plan needs no statistics: else each is planned eleven times and more, and planning a claim costs 3 ms.
+    """
+    connection.prepare_threshold = 0
+    await connection.execute("SET plan_cache_mode = force_generic_plan")

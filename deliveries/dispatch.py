@@ -97,7 +97,7 @@ class Dispatcher:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     async def _open(self) -> None:
-        self._pool = await database.open_pool(name="sender", size=POOL_SIZE)
+        self._pool = await database.open_pool(name="sender", size=POOL_SIZE, plans_once=True)
         redis = Redis.from_url(
             settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -132,6 +132,11 @@ def changes(*, saved: Draft, mine: Draft) -> list[Change]:
         ]
     pairs.append(("Fields", _fields_text(saved), _fields_text(mine)))
     pairs.append((HIDES, _hides_text(saved), _hides_text(mine)))
+    return compared(pairs)
+
+
+def compared(pairs: Iterable[tuple[str, str, str]]) -> list[Change]:
+    """Return what differs among (title, saved, mine), line by line."""
     return [Change(title, list(_lines(before, after))) for title, before, after in pairs if before != after]
 
 

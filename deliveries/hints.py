@@ -6,6 +6,7 @@ At most one hint of a channel waits at any moment: a Redis key stands for it unt
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import redis
 import structlog
@@ -13,6 +14,8 @@ from django.conf import settings
 
 log = structlog.get_logger(__name__)
 
+#: The queue of all channels' hints.
+QUEUE: Final = "hints"
 # A hint lost between the key and the queue is given again after this time at the latest.
 KEY_SECONDS = 5
 TIMEOUT_SECONDS = 2.0

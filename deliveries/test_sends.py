@@ -18,7 +18,7 @@ from deliveries import hints, ingest
 from deliveries.audit import record
 from deliveries.channels import Channel, Priority
 from deliveries.jobs import NotificationJob
-from deliveries.models import Contact, Template
+from deliveries.models import Contact, Template, Tenant
 from deliveries.phones import BadPhoneNumber, e164
 from deliveries.senders.base import Content, SendError
 from deliveries.senders.mime import envelope_address
@@ -51,13 +51,13 @@ class Target:
         return self.address or str(self.user_id)
 
 
-def target_address(*, template: Template, channel: str, to: str) -> Target:
+def target_address(*, tenant_id: int, channel: str, to: str) -> Target:
     """Return an address as a target. The same address is always the same person. Raises: BadTestAddress."""
     try:
         address = envelope_address(to.strip()) if channel == Channel.EMAIL else e164(to.strip())
     except (SendError, BadPhoneNumber) as error:
         raise BadTestAddress(getattr(error, "message", str(error))) from None
-    return Target(uuid5(NAMESPACE_URL, f"test:{template.tenant_id}:{address.lower()}"), address)
+    return Target(uuid5(NAMESPACE_URL, f"test:{tenant_id}:{address.lower()}"), address)
 
 
 def target_contact(contact: Contact) -> Target:
@@ -73,16 +73,40 @@ def template_test_send(
     One transaction, then a hint. A verdict whose status is not PENDING says why nothing goes out.
     Raises: django.db.OperationalError when the database is away.
     """
-    job = _job(template, version, content, channel, target)
-    incoming = ingest.Incoming(job, f"admin:{by.get_username()}")
     with transaction.atomic():
-        (verdict,) = ingest.ingest([incoming], entrance=ingest.api_entrance())
+        verdict = hand_in_test(
+            tenant=template.tenant,
+            about=f"{template.code} {version}",
+            content=content,
+            channel=channel,
+            target=target,
+            entrance=f"admin:{by.get_username()}",
+        )
         record(staff_id=by.pk, rows=[template], message=f"Sent a test of {version} by {channel} to {target.words}.")
-    hints.hint([channel])
     return verdict
 
 
-def _job(template: Template, version: str, content: Content, channel: str, target: Target) -> NotificationJob:
+def hand_in_test(
+    *,
+    tenant: Tenant,
+    about: str,
+    content: Content,
+    channel: str,
+    target: Target,
+    entrance: str,
+    is_test_key: bool = False,
+) -> ingest.Verdict:
+    """Hand in a test of rendered words; the caller, whose transaction it joins, notes who did it. The hint comes after the commit.
+
+    `about`: what is tested, for the delivery's page. `is_test_key`: it goes all the way but for the provider.
+    """
+    job = _job(tenant, about, content, channel, target)
+    (verdict,) = ingest.ingest([ingest.Incoming(job, entrance, is_test=is_test_key)], entrance=ingest.api_entrance())
+    transaction.on_commit(lambda: hints.hint([channel]))
+    return verdict
+
+
+def _job(tenant: Tenant, about: str, content: Content, channel: str, target: Target) -> NotificationJob:
     now = timezone.now()
     words = {
         "title": f"{MARK}{content.subject}",
@@ -103,12 +127,12 @@ def _job(template: Template, version: str, content: Content, channel: str, targe
         locale="",
         data={},
         event_type=EVENT_TYPE,
-        event_id=f"{template.code} {version}"[:100],
+        event_id=about[:100],
         campaign_id="",
         priority=Priority.HIGH,
         created_at=now,
         send_after=None,
         expires_at=now + LIFE,
-        tenant=template.tenant.slug,
+        tenant=tenant.slug,
         category="",
     )

@@ -14,7 +14,7 @@ from django.conf import settings
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Middleware, ShutdownNotifications, TimeLimit
 
-from deliveries.channels import CHANNELS
+from deliveries import hints
 from notifyproj import startup
 
 if not apps.models_ready:
@@ -31,7 +31,7 @@ class HintBroker(RedisBroker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
         """Return a consumer. Queues that rarely have a hint keep the stock timeout: each look costs CPU."""
-        is_busy = queue_name in CHANNELS
+        is_busy = queue_name == hints.QUEUE
         return super().consume(queue_name, prefetch, min(timeout, IDLE_POLL_MS) if is_busy else timeout)
 
 

@@ -211,6 +211,7 @@ HEARTBEAT_TTL_SECONDS = env.int("HEARTBEAT_TTL_SECONDS", 30)
 STUCK_AFTER_SECONDS = env.float("STUCK_AFTER_SECONDS", 22)
 
 # --- Broadcasts and audiences -----------------------------------------------------------------------------------------------------
+CONTACT_IMPORT_MAX_MB = env.float("CONTACT_IMPORT_MAX_MB", 200)
 AUDIENCES_REFRESH_INTERVAL_SECONDS = env.float("AUDIENCES_REFRESH_INTERVAL_SECONDS", 300)
 AUDIENCE_COUNT_TIMEOUT_SECONDS = env.float("AUDIENCE_COUNT_TIMEOUT_SECONDS", 10)
 
@@ -238,8 +239,8 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Notifications API",
     "VERSION": "1",
-    "DESCRIPTION": "Hand in jobs, follow their deliveries, keep templates and contacts. Callers authenticate by X-API-Key; a person's app,"
-    " for their devices, by their JWT.",
+    "DESCRIPTION": "Hand in jobs, follow their deliveries, keep templates and contacts, send broadcasts. Callers authenticate by X-API-Key;"
+    " a person's app, for their devices and preferences, by their JWT.",
     "OAS_VERSION": "3.1.0",
     "ENFORCE_NON_BLANK_FIELDS": True,
     "POSTPROCESSING_HOOKS": ["deliveries.api.documentation.add_components"],

@@ -13,7 +13,7 @@ import psycopg
 
 from deliveries import ingest, lifecycle
 from deliveries.channels import Status
-from deliveries.database import connection_parameters
+from deliveries.database import connection_parameters, plan_once
 from deliveries.jobs import parse_job
 from deliveries.lifecycle import ClaimedRow, Outcome, Person
 
@@ -51,6 +51,7 @@ def on_connection(work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) 
 
     async def run() -> T:
         async with await psycopg.AsyncConnection.connect(**connection_parameters(), autocommit=True) as connection:
+            await plan_once(connection)
             return await work(connection)
 
     return asyncio.run(run())

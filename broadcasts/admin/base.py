@@ -1,10 +1,9 @@
-"""What the pages of broadcasts share: who acts and from where, the broadcast of an address, who else could approve."""
+"""What the pages of broadcasts share: who acts and from where, the broadcast of an address, the address of a broadcast."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 
@@ -32,9 +31,3 @@ def broadcast_get(object_id: Any) -> Broadcast:
 def broadcast_url(broadcast: Broadcast, action: str = "change") -> str:
     """Return the address of a broadcast's page, or of an action on it."""
     return reverse(f"admin:broadcasts_broadcast_{action}", args=[broadcast.pk])
-
-
-def is_alone(request: HttpRequest) -> bool:
-    """Say whether nobody else on the team could approve: then whoever sends types the number of people instead. One query."""
-    approvers = get_user_model()._default_manager.with_perm("broadcasts.approve_broadcast")
-    return not approvers.filter(is_staff=True).exclude(pk=staff(request).pk).exists()

@@ -11,17 +11,19 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from broadcasts.admin.base import actor_of, broadcast_get, broadcast_url
+from broadcasts.admin.compose import ComposePages
+from broadcasts.admin.decisions import DecisionPages
 from broadcasts.admin.watch import WatchPages
 from broadcasts.admin.words import state_chip
 from broadcasts.audience import audience_names, audience_words
 from broadcasts.counting import kept
 from broadcasts.drafts import broadcast_delete, broadcast_duplicate
 from broadcasts.models import Broadcast
-from broadcasts.states import ACTIVE, State
+from broadcasts.states import ACTIVE, EDITABLE, State
 from deliveries.admin.base import chip, many_tenants, post_only, say, two_lines, when
 from deliveries.admin.filters import TenantFilter
 from deliveries.admin.paging import KeysetAdmin
@@ -55,7 +57,7 @@ class StateView(SimpleListFilter):
 
 
 @admin.register(Broadcast)
-class BroadcastAdmin(WatchPages, KeysetAdmin):
+class BroadcastAdmin(ComposePages, DecisionPages, WatchPages, KeysetAdmin):
     """The list of broadcasts; a page to compose one, and a page to watch it."""
 
     list_display = ("title_words", "state_words", "audience_column", "moment", "bar", "copy")
@@ -90,7 +92,7 @@ class BroadcastAdmin(WatchPages, KeysetAdmin):
         """Add the actions and the pages' own addresses."""
         view = self.admin_site.admin_view
         copy = path("<int:pk>/duplicate/", view(self.duplicate), name="broadcasts_broadcast_duplicate")
-        return [copy, *self.watch_urls(), *super().get_urls()]
+        return [copy, *self.compose_urls(), *self.decision_urls(), *self.watch_urls(), *super().get_urls()]
 
     def has_delete_permission(self, request: HttpRequest, obj: Broadcast | None = None) -> bool:
         """Delete drafts only: what was sent is a record."""
@@ -116,6 +118,10 @@ class BroadcastAdmin(WatchPages, KeysetAdmin):
         broadcast = broadcast_get(object_id)
         if not self.has_view_permission(request, broadcast):
             raise PermissionDenied
+        if request.method == "POST":
+            return self.compose_save(request, broadcast)
+        if broadcast.state in EDITABLE:
+            return self.compose_page(request, broadcast)
         return self.watch_page(request, broadcast)
 
     @post_only("add")
@@ -159,17 +165,16 @@ class BroadcastAdmin(WatchPages, KeysetAdmin):
         """Show what became of its messages, as they were counted last."""
         counts, total = row.figures, row.figures.total
         if not total:
-            return format_html("{}", "")
+            return format_html('<span class="ns-muted">{}</span>', "–")  # noqa: RUF001
         parts = [
             ("sent", counts.of(Status.SENT), "ok"),
             ("failed", counts.of(Status.FAILED), "bad"),
             ("waiting", counts.waiting, "none"),
             ("not sent", counts.of(Status.EXPIRED, Status.SUPPRESSED, Status.CANCELLED), "quiet"),
         ]
-        drawn = [format_html('<i style="width:{}%" data-tone="{}"></i>', f"{100 * n / total:.2f}", tone)
-                 for _name, n, tone in parts if n]  # fmt: skip
+        drawn = [(f"{100 * n / total:.2f}", tone) for _name, n, tone in parts if n]
         told = ", ".join(f"{n:,} {name}" for name, n, _tone in parts if n)
-        bars = SafeString("").join(drawn)
+        bars = format_html_join("", '<i style="width:{}%" data-tone="{}"></i>', drawn)
         return format_html(
             '<span class="ns-two"><span class="ns-progress" style="min-width:9rem">{}</span><small>{}</small></span>',
             bars,

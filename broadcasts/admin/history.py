@@ -11,6 +11,7 @@ from broadcasts.actor import WORKER
 from broadcasts.admin import words
 from broadcasts.audience import audience_names
 from broadcasts.models import Broadcast, BroadcastEvent
+from broadcasts.states import Change
 
 #: A draft saves itself while somebody writes. Their edits this close together are one entry: from its first before to its last after.
 ONE_EDIT: Final = timedelta(minutes=10)
@@ -30,6 +31,7 @@ class Altered:
 class Entry:
     """One line of the history. `times`: how many edits it tells of together."""
 
+    action: str
     who: str
     what: str
     at: datetime
@@ -45,6 +47,12 @@ def history_of(broadcast: Broadcast) -> list[Entry]:
     audiences = [each["audience"] for event in events for each in (event.before, event.after) if "audience" in each]
     names = audience_names(audiences, tenant_ids=[broadcast.tenant_id])
     return [_entry(run, names) for run in _runs(events)]
+
+
+def sent_back(history: Iterable[Entry]) -> Entry | None:
+    """Return who sent it back and why, unless approval was asked for again since."""
+    asked = next((entry for entry in history if entry.action in (Change.SUBMIT, Change.REJECT)), None)
+    return asked if asked and asked.action == Change.REJECT else None
 
 
 def _runs(events: Iterable[BroadcastEvent]) -> list[list[BroadcastEvent]]:
@@ -68,6 +76,7 @@ def _entry(run: list[BroadcastEvent], names: Mapping[int, str]) -> Entry:
         after = {**after, **event.after}
     fields = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return Entry(
+        action=newest.action,
         who="Scheduled task" if newest.actor == WORKER.name else newest.actor,
         what=words.done(newest.action),
         at=newest.at,

@@ -62,6 +62,9 @@ class Broadcast(models.Model):
     group_minutes = models.PositiveIntegerField(default=30, help_text="How long to wait and look before the rest goes.")
     group_failure_percent = models.FloatField(default=5.0, help_text="More failures than this stop it.")
 
+    is_test = models.BooleanField(
+        default=False, db_default=False, help_text="Made by a test key: goes all the way but for providers and inboxes."
+    )
     state = models.CharField(max_length=17, choices=[(s.value, s.value) for s in State], default=State.DRAFT)
     state_at = models.DateTimeField(default=Now)
     state_by = models.CharField(max_length=150, blank=True, default="")

@@ -9,12 +9,14 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from deliveries.admin import words
 from deliveries.admin.base import StaffAdmin, chip, many_tenants, two_lines, when
+from deliveries.admin.contact_import import import_page
 from deliveries.admin.filters import TenantFilter
 from deliveries.admin.paging import KeysetAdmin
 from deliveries.admin.people import find_people
@@ -64,8 +66,23 @@ class ContactAdmin(KeysetAdmin):
     list_filter = (TenantFilter,)
     search_fields = ("user_id",)
     search_help_text = "Name, address, phone or user id"
+    list_before_template = "admin/deliveries/_contact_list.html"
     change_form_outer_before_template = "admin/deliveries/_contact_unwanted.html"
     change_form_outer_after_template = "admin/deliveries/_contact_deliveries.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the import."""
+        view = self.admin_site.admin_view(self.import_contacts)
+        return [path("import/", view, name="deliveries_contact_import"), *super().get_urls()]
+
+    def import_contacts(self, request: HttpRequest) -> HttpResponseBase:
+        """Read contacts from a CSV file."""
+        return import_page(self, request)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Offer the import to who may add and change contacts."""
+        may_import = self.has_add_permission(request) and self.has_change_permission(request)
+        return super().changelist_view(request, {"may_import": may_import, **(extra_context or {})})
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Contact], search_term: str

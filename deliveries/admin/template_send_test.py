@@ -59,5 +59,5 @@ def _target(request: HttpRequest, version: TemplateVersion, channel: str, to: st
     if channel not in list(Channel):
         raise BadTestAddress("Choose a channel.")
     if channel in TO_ANY_ADDRESS:
-        return target_address(template=version.template, channel=channel, to=to)
+        return target_address(tenant_id=version.template.tenant_id, channel=channel, to=to)
     return target_contact(find_reader(request, to, version.template.tenant))

@@ -5,20 +5,18 @@ Whoever has none gets one and the same answer, whether there is such a provider 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework.exceptions import NotFound
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deliveries.api.documentation import ErrorSerializer, documented
 from deliveries.api.errors import RETRY_AFTER_SECONDS, ApiError
+from deliveries.api.renderers import AnyAccept
 from deliveries.callbacks.base import BadCallback
 from deliveries.provider_reports import Callback, NotSignedError, take
 
@@ -44,17 +42,6 @@ class TooEarlyError(ApiError):
         super().__init__(
             503, "not_known_yet", f"Send it again in {self.wait} seconds: its message may be known by then."
         )
-
-
-class AnyAccept(DefaultContentNegotiation):
-    """Answer in JSON whatever the provider says it accepts: it reads the status alone."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        """Choose the only one."""
-        (renderer,) = renderers
-        return renderer, renderer.media_type
 
 
 class CallbackView(APIView):

@@ -19,7 +19,8 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 RETRY_AFTER_SECONDS: Final = 5
-API_PREFIX: Final = "/api/"
+#: The second holds the addresses of document 001 (`broadcasts/api/urls.py`).
+API_PREFIXES: Final = ("/api/", "/v1/")
 
 logger = structlog.get_logger(__name__)
 
@@ -92,7 +93,9 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     """Answer an unknown address (`handler404`, and the last line of api/urls.py)."""
     if not _is_api(request):
         return defaults.page_not_found(request, exception or Http404())
-    slash = "" if request.path.endswith("/") else " Addresses here end in a slash."
+    slash = (
+        "" if request.path.endswith("/") or not request.path.startswith("/api/") else " Addresses here end in a slash."
+    )
     return _json(404, "not_found", f"There is no such address.{slash} See /api/docs/.")
 
 
@@ -105,7 +108,7 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
 
 
 def _is_api(request: HttpRequest) -> bool:
-    return request.path.startswith(API_PREFIX)
+    return request.path.startswith(API_PREFIXES)
 
 
 def _json(status: int, code: str, detail: str, **extra: Any) -> JsonResponse:

@@ -38,7 +38,7 @@ class KeysetPagination(BasePagination):
     ) -> list[Row]:
         """Cut the page that the request asks for. Raises: ApiError 400 for the limit, 404 for the cursor."""
         older_than, newer_than = _read_cursor(request.query_params.get("cursor"))
-        limit = _read_limit(request.query_params.get("limit"))
+        limit = read_limit(request.query_params.get("limit"))
         page: Page[Row] = keyset_page(queryset, limit=limit, older_than=older_than, newer_than=newer_than)
         self.address = request.build_absolute_uri()
         self.page = page
@@ -124,7 +124,8 @@ def _read_cursor(text: str | None) -> tuple[int | None, int | None]:
     return (row_id, None) if match["side"] == "o" else (None, row_id)
 
 
-def _read_limit(text: str | None) -> int:
+def read_limit(text: str | None) -> int:
+    """Return how many rows a page may have. Raises: ApiError 400."""
     if text is None:
         return DEFAULT_LIMIT
     if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= MAX_LIMIT:

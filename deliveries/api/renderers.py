@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
 from deliveries.json_text import json_bytes
 
@@ -27,3 +29,14 @@ class OrjsonRenderer(BaseRenderer):
         if data is None:
             return b""
         return json_bytes(data)
+
+
+class AnyAccept(DefaultContentNegotiation):
+    """Answer whatever the caller says it accepts: a provider reads the status alone, and a download is no JSON."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Choose the only one."""
+        (renderer,) = renderers
+        return renderer, renderer.media_type

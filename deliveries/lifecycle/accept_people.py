@@ -28,7 +28,7 @@ def insert_people(people: str) -> str:
     INSERT INTO notification_delivery (tenant_id, job_id, user_id, channel, priority, lane_id, template_code, category, data, meta,
         body_hash, is_test, entrance, created_at, accepted_at, expires_at, status, next_attempt_at, hold_id)
     SELECT p.tenant_id, p.job_id, p.user_id, p.channel, %(priority)s, p.lane_id, p.template_code, p.category, '{{}}', '{{}}',
-        %(body_hash)s, false, %(entrance)s, %(created_at)s, transaction_timestamp(), %(expires_at)s, 'PENDING', statement_timestamp(),
+        %(body_hash)s, %(is_test)s, %(entrance)s, %(created_at)s, transaction_timestamp(), %(expires_at)s, 'PENDING', statement_timestamp(),
         {aside_for("p")}
     FROM (SELECT %(tenant)s::bigint AS tenant_id, %(template_code)s AS template_code, %(category)s AS category,
             job_id, user_id, channel, lane_id FROM {people}) p"""
@@ -43,6 +43,7 @@ def shared_values(
     category: str,
     created_at: datetime,
     expires_at: datetime | None,
+    is_test: bool = False,
 ) -> Mapping[str, Any]:
     """Return the parameters of `insert_people`. `source` names what makes the rows, such as `broadcast:17`."""
     return {
@@ -54,4 +55,5 @@ def shared_values(
         "entrance": source,
         "created_at": created_at,
         "expires_at": expires_at,
+        "is_test": is_test,
     }

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.urls import reverse
 from django.utils import timezone
 
 from broadcasts.actor import Actor
@@ -92,6 +93,29 @@ def broadcasts_ensure(tenant: Tenant, *, writer: str, approver: str) -> None:
         if is_to_go:
             broadcast = broadcast_approve(broadcast=broadcast, actor=approves, review=review(broadcast))
             broadcast_send(broadcast=broadcast, actor=wrote, review=review(broadcast), undo_seconds=0)
+
+
+def tour_steps() -> list[tuple[str, str, str, str]]:
+    """Return what the tour asks to do with these broadcasts, where they are still there: title, what to look at, as whom, address."""
+    ids = dict(
+        Broadcast.objects.filter(name__in=[name for _title, name, _who, _hint in _STEPS]).values_list("name", "id")
+    )
+    return [
+        (title, hint, who, reverse("admin:broadcasts_broadcast_change", args=[ids[name]]))
+        for title, name, who, hint in _STEPS
+        if name in ids
+    ]
+
+
+#: Title, broadcast, as whom, what to look at.
+_STEPS: Final = (
+    ("Finish a draft", "Winter sale", "ben",
+     "See it as Ana and as somebody without a city; Review says who gets it, who does not, and why. Mend it, ask for approval."),
+    ("Approve and send", "Winter sale, in-app", "admin",
+     "A second person looks. Send it to everybody, press Undo within half a minute, and send it again."),
+    ("Watch one", "Care reminders", "admin",
+     "It goes to 50,000 at ten a second. Change its speed, pause it; “Send me one” overtakes it meanwhile."),
+)  # fmt: skip
 
 
 def _planned(audiences: dict[str, Audience]) -> Iterator[tuple[str, bool | None, dict[str, Any]]]:

@@ -39,7 +39,7 @@ from deliveries.channels import Channel, Status
 from deliveries.holds import hold_of, holds_in_force
 from deliveries.models import DeadLetter, Delivery
 from deliveries.reasons import describe
-from notifyproj.demo import mailbox, sample, terminal, topic
+from notifyproj.demo import crowd, mailbox, sample, terminal, topic
 from notifyproj.demo.folder import Folder, State
 
 TOKEN_SECONDS: Final = 24 * 3600
@@ -96,6 +96,7 @@ def tour(request: HttpRequest) -> HttpResponse:
     url = request.build_absolute_uri("/").rstrip("/")
     values = {"job_id": uuid4(), "user_id": sample.ANA, "now": timezone.now().strftime("%Y-%m-%dT%H:%M:%SZ")}
     context = {
+        "broadcasts": crowd.tour_steps(),
         "token": inbox_token(),
         "bad_jobs": [(name, text % values) for name, text in BAD_JOBS],
         "curl": terminal.first_curl(url, kept.api_key),

@@ -16,12 +16,15 @@ from django.core import serializers
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
-from broadcasts.models import Audience, AudienceMember, TopicSubscription
+from broadcasts.api.urls import ACTIONS, ID
+from broadcasts.models import Audience, AudienceMember, Broadcast, BroadcastEvent, LeftOut, TopicSubscription
 from deliveries.models import (
     ApiKey,
+    Category,
     Contact,
     Delivery,
     Device,
+    OptOut,
     Provider,
     Suppression,
     Template,
@@ -40,9 +43,17 @@ from tests.factories import (
     TemplateFactory,
     TenantFactory,
 )
+from tests.mass import draft
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("jwt_key")]
 WORDS = {"default_locale": "en", "contents": [{"locale": "en", "subject": "taken", "text": "over"}]}
+BROADCAST = {"title": "taken", "body": "over", "audience": {"type": "all_users"}}
+BODIES: dict[str, Any] = {
+    "speed": lambda b: {"pace_per_minute": 1},
+    "retry-failed": lambda b: {"reason": "timeout", "channel": "email"},
+    "test-send": lambda b: {"channel": "ws", "user_id": str(b.contact.user_id)},
+    "schedule": lambda b: {"scheduled_at": "2099-01-01T00:00:00Z"},
+}
 OPEN = "open"
 
 
@@ -59,6 +70,8 @@ class Owned:
     mail_provider: Provider
     audience: Audience
     subscription: TopicSubscription
+    broadcast: Broadcast
+    category: Category
 
     @property
     def ids(self) -> dict[str, object]:
@@ -72,6 +85,7 @@ class Owned:
             "mail_provider": self.mail_provider.pk,
             "audience": self.audience.pk,
             "topic": self.subscription.topic,
+            "broadcast": self.broadcast.pk,
         }
 
     def marks(self) -> list[str]:
@@ -87,6 +101,8 @@ class Owned:
             self.provider.name,
             self.mail_provider.name,
             self.audience.name,
+            self.broadcast.name,
+            self.category.name,
         ]
         return [*map(str, rows), self.contact.tenant.slug]
 
@@ -121,6 +137,11 @@ MATRIX: dict[str, Any] = {
     ],
     "api/devices/": [("GET", "", None, 200), ("GET", "?tenant={tenant}", None, 200)],
     "api/devices/<int:device_id>/": [("DELETE", "{device}", None, 404)],
+    "api/preferences/": [
+        ("GET", "", None, 200),
+        ("GET", "?tenant={tenant}", None, 200),
+        ("PATCH", "", lambda b: {"categories": {"bea-news": {"email": False}}}, 400),  # B's category is none of A's
+    ],
     "api/callbacks/<int:provider_id>/": [
         ("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404),
         ("POST", "{mail_provider}", lambda b: {"RecordType": "SpamComplaint", "MessageID": b.finished.provider_message_id}, 404),
@@ -144,6 +165,32 @@ MATRIX: dict[str, Any] = {
         ("PUT", "{topic}", lambda b: {"user_ids": [str(uuid4())]}, 200),  # A's own topic of that name
         ("DELETE", "{topic}", lambda b: {"user_ids": [str(b.contact.user_id)]}, 200),
     ],
+    "api/broadcasts/": [
+        ("GET", "", None, 200),
+        ("GET", "?q=Bea", None, 200),
+        ("GET", "?tenant={tenant}", None, 404),
+        ("POST", "?tenant={tenant}", lambda b: BROADCAST, 404),
+    ],
+    "api/broadcasts/<int:broadcast_id>/": [
+        ("GET", "{broadcast}", None, 404),
+        ("PATCH", "{broadcast}", lambda b: {"title": "taken"}, 404),
+        ("DELETE", "{broadcast}", None, 404),
+    ],
+    "api/broadcasts/<int:broadcast_id>/events/": [("GET", "{broadcast}", None, 404)],
+    "api/broadcasts/<int:broadcast_id>/left-out/": [("GET", "{broadcast}", None, 404)],
+    "api/broadcasts/<int:broadcast_id>/recipients.csv": [("GET", "{broadcast}", None, 404)],
+    **{f"api/broadcasts/<int:broadcast_id>/{name}/": [("POST", "{broadcast}", BODIES.get(name), 404)] for name in ACTIONS},
+    "v1/^admin/notifications/broadcasts/?$": [("GET", "", None, 200), ("POST", "?tenant={tenant}", lambda b: BROADCAST, 404)],
+    f"v1/^admin/notifications/broadcasts{ID}/?$": [
+        ("GET", "{broadcast}", None, 404),
+        ("PATCH", "{broadcast}", lambda b: {"title": "taken"}, 404),
+        ("DELETE", "{broadcast}", None, 404),
+    ],
+    **{
+        f"v1/^admin/notifications/broadcasts{ID}/actions/{name}/?$": [("POST", "{broadcast}", BODIES.get(name), 404)]
+        for name in ACTIONS
+    },
+    "v1/": OPEN,  # the answer to unknown addresses
     "api/schemas/notification-job.json": OPEN,
     "api/schema/": OPEN,
     "api/docs/": OPEN,
@@ -153,7 +200,7 @@ MATRIX: dict[str, Any] = {
 
 #: What a person calls with their own token: there a key opens nothing, whatever its scopes. A token that names tenant A and the very
 #: person that B's rows are about is the sharpest try.
-PERSONAL = ("api/devices/",)
+PERSONAL = ("api/devices/", "api/preferences/")
 #: What a provider calls with its own signature: everybody else gets the 404 of a provider that is not there, key or no key. What A's own
 #: provider can say of B's rows: tests/app/test_api_callbacks.py.
 SIGNED = ("api/callbacks/",)
@@ -182,16 +229,22 @@ def addresses(patterns: list[URLPattern | URLResolver], prefix: str = "") -> lis
     return found
 
 
-API = [address for address in addresses(get_resolver().url_patterns) if address.startswith("api/")]
+#: What has a number of the database's in its address; all else has a UUID.
+NUMBERED = ("template", "device", "provider", "mail_provider", "audience", "broadcast")
+API = [address for address in addresses(get_resolver().url_patterns) if address.startswith(("api/", "v1/"))]
 
 
 @pytest.fixture
 def theirs() -> Owned:
     tenant = ContactFactory(name="Bea").tenant
     contact = ContactFactory(tenant=tenant, user_id=uuid4())
+    broadcast = draft(tenant, name="Bea's news")
+    LeftOut.objects.create(broadcast=broadcast, contact_id=1, user_id=uuid4(), channel="ws", reason="opted_out")
     return Owned(
         audience=AudienceFactory(tenant=tenant, name="Bea's friends", members=[contact.user_id]),
         subscription=TopicSubscription.objects.create(tenant=tenant, topic="bea", user_id=contact.user_id),
+        broadcast=broadcast,
+        category=Category.objects.create(tenant=tenant, key="bea-news", name="News of Bea"),
         delivery=DeliveryFactory(tenant=tenant),
         finished=DeliveryFactory(tenant=tenant, failed=True),
         contact=contact,
@@ -232,18 +285,18 @@ def snapshot(owned: Owned) -> str:
         *AudienceMember.objects.filter(audience__tenant=tenant).order_by("pk"),
         *TopicSubscription.objects.filter(tenant=tenant).order_by("pk"),
         *Suppression.objects.filter(tenant=tenant).order_by("pk"),
+        *OptOut.objects.filter(tenant=tenant).order_by("pk"),
+        *Broadcast.objects.filter(tenant=tenant).order_by("pk"),
+        *BroadcastEvent.objects.filter(broadcast__tenant=tenant).order_by("pk"),
     ]
     return serializers.serialize("json", rows)
 
 
 def calls(address: str, owned: Owned) -> Iterator[tuple[str, str, str, Any, int]]:
     """The rows of an address: method, path, the same path with ids that nobody has, body, expected status."""
-    base, _, rest = address.partition("<")
+    base, _, rest = address.replace("^", "").replace(ID, "/<broadcast_id>").removesuffix("/?$").partition("<")
     ids = {**owned.ids, "tenant": owned.contact.tenant.slug}
-    nobodys = {
-        name: 2**40 if name in ("template", "device", "provider", "mail_provider", "audience") else uuid4()
-        for name in ids
-    }
+    nobodys = {name: 2**40 if name in NUMBERED else uuid4() for name in ids}
     for method, part, body, status in MATRIX[address]:
         path, absent = ("/" + base + part.format(**each) + rest.partition(">")[2] for each in (ids, nobodys))
         yield method, path, absent, body(owned) if body else None, status

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deliveries import actors, hints
+from deliveries.channels import Channel
+from notifyproj.broker import IDLE_POLL_MS, broker
 
 
 def test_a_name_without_an_actor_is_passed_over(
@@ -17,6 +19,13 @@ def test_a_name_without_an_actor_is_passed_over(
     hints.take_up("ws")
     assert given == ["ws"]
     assert "fax" in caplog.text
+
+
+def test_all_channels_share_the_one_queue_that_is_asked_often() -> None:
+    asked = {name: broker.consume(name).timeout for name in {actor.queue_name for actor in actors.ACTORS.values()}}
+
+    assert {actors.ACTORS[channel].queue_name for channel in Channel} == {hints.QUEUE}
+    assert [name for name, timeout in asked.items() if timeout <= IDLE_POLL_MS] == [hints.QUEUE]
 
 
 def test_every_actor_s_name_is_known() -> None:

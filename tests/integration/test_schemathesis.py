@@ -21,6 +21,7 @@ import pytest
 from deliveries.models import ApiKey
 from notifyproj.embedded.process import HOST, free_port
 from tests.factories import ApiKeyFactory, AudienceFactory, ContactFactory, DeliveryFactory, TemplateFactory
+from tests.mass import draft
 from tests.realtime import KEY, token
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +78,11 @@ def test_the_live_server_keeps_what_its_document_says(live_url: str, key: ApiKey
         *("--max-examples", str(MAX_EXAMPLES), "--seed", str(SEED), "--generation-database", "none"),
         *("--checks", "all", "--continue-on-failure", "--no-color", "--output-truncate", "false"),
     ]
-    made = {"TEMPLATE_ID": TemplateFactory(tenant=key.tenant), "AUDIENCE_ID": AudienceFactory(tenant=key.tenant)}
+    made = {
+        "TEMPLATE_ID": TemplateFactory(tenant=key.tenant),
+        "AUDIENCE_ID": AudienceFactory(tenant=key.tenant),
+        "BROADCAST_ID": draft(key.tenant),
+    }
     environment = {**os.environ, **{name: str(row.pk) for name, row in made.items()}}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1700, check=False

@@ -87,8 +87,9 @@
     selectTab(tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length]);
   });
 
-  // A form sends once: a second click while the answer is on its way does nothing.
+  // A form sends once: a second click while the answer is on its way does nothing. After a download the page is still there.
   document.addEventListener("submit", (event) => {
+    if (event.submitter && "download" in event.submitter.dataset) return;
     for (const button of event.target.querySelectorAll("button[type=submit]")) setTimeout(() => { button.disabled = true; });
   });
   window.addEventListener("pageshow", (event) => {

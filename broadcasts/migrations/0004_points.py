@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('broadcasts', '0002_broadcasts'),
+        ('broadcasts', '0003_broadcast_is_test'),
     ]
 
     operations = [

@@ -1,0 +1,109 @@
+"""`submit/`, `withdraw/`, `approve/`, `reject/`, `edit-again/`: from a draft to something that may be sent, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from broadcasts.api.calling import BroadcastView, actor_of
+from broadcasts.api.serializers import BroadcastSerializer, StrictSerializer
+from broadcasts.changes import (
+    broadcast_approve,
+    broadcast_edit_again,
+    broadcast_reject,
+    broadcast_submit,
+    broadcast_withdraw,
+)
+from broadcasts.review import review
+from deliveries.api.documentation import TENANT_PARAMETER, Handler, documented, errors
+from deliveries.api.fields import TextField
+
+WRITES = {"POST": ("change",)}
+APPROVES = {"POST": ("approve",)}
+
+
+class NoteSerializer(StrictSerializer):
+    """A word why."""
+
+    note = TextField(max_length=500, required=False, allow_blank=True, default="")
+
+
+def action(name: str, summary: str, description: str = "", request: Any = None) -> Callable[[Handler], Handler]:
+    """Describe an action that answers with the broadcast."""
+    return documented(
+        operation_id=f"broadcasts_{name}",
+        tags=["broadcasts"],
+        summary=summary,
+        description=description,
+        parameters=[TENANT_PARAMETER],
+        request=request,
+        responses={200: BroadcastSerializer, **errors(400, 404, 409, *((413, 415) if request else ()))},
+    )
+
+
+class SubmitView(BroadcastView):
+    """Ask for approval."""
+
+    staff_actions = WRITES
+
+    @action("submit", "Ask for the approval of a draft", "409 `not_ready` with `problems` while something blocks it.")
+    def post(self, request: Request, broadcast_id: int) -> Response:
+        """Submit what is there now."""
+        broadcast = self.find(broadcast_id)
+        with self.refusals():
+            found = review(broadcast)
+            return self.word(broadcast_submit(broadcast=broadcast, actor=actor_of(request), review=found))
+
+
+class WithdrawView(BroadcastView):
+    """Take it back."""
+
+    staff_actions = WRITES
+
+    @action("withdraw", "Take it back from approval, to a draft")
+    def post(self, request: Request, broadcast_id: int) -> Response:
+        """Withdraw it."""
+        return self.act(broadcast_withdraw, broadcast_id)
+
+
+class ApproveView(BroadcastView):
+    """Approve."""
+
+    staff_actions = APPROVES
+
+    @action(
+        "approve",
+        "Approve exactly what is there now",
+        "403 `own_approval` for who wrote it or asked. A key counts as a person of its own.",
+    )
+    def post(self, request: Request, broadcast_id: int) -> Response:
+        """Approve it as it is reviewed now."""
+        broadcast = self.find(broadcast_id)
+        with self.refusals():
+            found = review(broadcast)
+            return self.word(broadcast_approve(broadcast=broadcast, actor=actor_of(request), review=found))
+
+
+class RejectView(BroadcastView):
+    """Send it back."""
+
+    staff_actions = APPROVES
+
+    @action("reject", "Send it back to its writer", request=NoteSerializer)
+    def post(self, request: Request, broadcast_id: int) -> Response:
+        """Reject it with a word why."""
+        return self.act(broadcast_reject, broadcast_id, NoteSerializer)
+
+
+class EditAgainView(BroadcastView):
+    """Begin again."""
+
+    staff_actions = WRITES
+
+    @action("edit_again", "Make a draft of one that failed before anything was made of it")
+    def post(self, request: Request, broadcast_id: int) -> Response:
+        """Make it a draft."""
+        return self.act(broadcast_edit_again, broadcast_id)

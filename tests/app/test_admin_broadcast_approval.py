@@ -1,0 +1,212 @@
+"""The buttons below a review: asking for approval, approving, sending back, sending; what was seen is what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from broadcasts.drafts import broadcast_edit
+from broadcasts.models import Broadcast, BroadcastEvent
+from broadcasts.states import State
+from deliveries.models import Tenant
+from tests.factories import ContactFactory
+from tests.mass import ANA, draft
+
+pytestmark = pytest.mark.django_db
+EDIT = ("view_broadcast", "change_broadcast")
+MAY_DO_IT_ALL = (*EDIT, "approve_broadcast", "send_broadcast")
+
+
+@pytest.fixture(autouse=True)
+def two_need_approval(settings: Any) -> None:
+    settings.BROADCAST_APPROVAL_FROM = 2
+
+
+@pytest.fixture
+def person(db: None) -> Callable[..., Client]:
+    """Give a function that signs in staff by name, with the named permissions."""
+
+    def sign_in(name: str, *permissions: str) -> Client:
+        user, _is_new = User.objects.get_or_create(username=name, is_staff=True)
+        user.user_permissions.add(*Permission.objects.filter(codename__in=permissions))
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def broadcast(tenant: Tenant) -> Broadcast:
+    """Return a draft by Ana, for two people."""
+    ContactFactory.create_batch(2, tenant=tenant)
+    return draft(tenant)
+
+
+def url(broadcast: Broadcast, action: str = "change") -> str:
+    return reverse(f"admin:broadcasts_broadcast_{action}", args=[broadcast.pk])
+
+
+def press(client: Client, broadcast: Broadcast, action: str, **fields: Any) -> str:
+    """Press a button as the page shows it, and return what the person is told."""
+    broadcast.refresh_from_db()
+    posted = {"revision": str(broadcast.revision), "people": "2", **fields}
+    answer = client.post(url(broadcast, action), posted, follow=True)
+    broadcast.refresh_from_db()
+    return " ".join(str(message) for message in answer.context["messages"])
+
+
+def decide(client: Client, broadcast: Broadcast) -> str:
+    """Return the buttons that the review offers."""
+    return str(client.post(url(broadcast, "check")).json()["review"])
+
+
+def test_it_is_asked_for_approved_by_another_and_sent(person: Callable[..., Client], broadcast: Broadcast) -> None:
+    ana = person("ana", *EDIT, "send_broadcast")
+    ben = person("ben", "view_broadcast", "approve_broadcast")
+    assert "Ask for approval" in decide(ana, broadcast)
+    assert "Send to" not in decide(ana, broadcast)
+
+    assert "Asked for approval" in press(ana, broadcast, "submit")
+    assert "you cannot give it" in decide(ana, broadcast)
+    assert "Approve for 2 people" in decide(ben, broadcast)
+    assert "Approved" in press(ben, broadcast, "approve")
+    assert (broadcast.state, broadcast.approved_by, broadcast.approved_size) == (State.APPROVED, "ben", 2)
+
+    assert "Send to 2 people" in decide(ana, broadcast)
+    assert "you can undo it" in press(ana, broadcast, "send")
+    assert broadcast.state == State.SCHEDULED
+    assert "Nothing changed: it was sent before" in press(ana, broadcast, "send")
+    assert [event.actor for event in BroadcastEvent.objects.order_by("pk")] == ["ana", "ana", "ben", "ana"]
+    assert set(BroadcastEvent.objects.filter(action="approve").values_list("address", "staff__username")) == {
+        ("127.0.0.1", "ben")
+    }
+
+
+def test_nobody_approves_their_own(person: Callable[..., Client], broadcast: Broadcast) -> None:
+    ana = person("ana", *MAY_DO_IT_ALL)
+    person("ben", "approve_broadcast")
+    press(ana, broadcast, "submit")
+
+    assert "Somebody else has to look at it" in press(ana, broadcast, "approve")
+    assert broadcast.state == State.AWAITING_APPROVAL
+
+
+def test_what_is_sent_back_tells_its_writer_why(person: Callable[..., Client], broadcast: Broadcast) -> None:
+    ana, ben = person("ana", *EDIT), person("ben", "view_broadcast", "approve_broadcast")
+    press(ana, broadcast, "submit")
+    assert "Say why" in press(ben, broadcast, "reject", note=" ")
+    assert broadcast.state == State.AWAITING_APPROVAL
+
+    press(ben, broadcast, "reject", note="The date is wrong")
+
+    assert broadcast.state == State.DRAFT
+    page = ana.get(url(broadcast)).content.decode()
+    assert ("ben sent it back" in page, "The date is wrong" in page) == (True, True)
+    press(ana, broadcast, "submit")
+    press(ana, broadcast, "withdraw")
+    assert "ben sent it back" not in ana.get(url(broadcast)).content.decode()
+
+
+@pytest.mark.parametrize("state", [State.AWAITING_APPROVAL, State.APPROVED])
+def test_an_edit_begins_with_taking_the_approval_away(
+    person: Callable[..., Client], broadcast: Broadcast, state: State
+) -> None:
+    ana, ben = person("ana", *EDIT), person("ben", "view_broadcast", "approve_broadcast")
+    press(ana, broadcast, "submit")
+    if state == State.APPROVED:
+        press(ben, broadcast, "approve")
+    page = ana.get(url(broadcast)).content.decode()
+    told = "takes the approval away" if state == State.APPROVED else "takes the request for approval back"
+    assert (told in page, 'name="title"' in page) == (True, False)
+    assert "Edit it" not in ben.get(url(broadcast)).content.decode()
+
+    press(ana, broadcast, "withdraw")
+
+    assert (broadcast.state, broadcast.approved_by, broadcast.approved_hash) == (State.DRAFT, "", "")
+    assert 'name="title"' in ana.get(url(broadcast)).content.decode()
+
+
+def test_alone_on_the_team_one_types_the_number_of_people(person: Callable[..., Client], broadcast: Broadcast) -> None:
+    ana = person("ana", *MAY_DO_IT_ALL)
+    assert "Type the number of people" in decide(ana, broadcast)
+
+    assert "Type the number of people who get it, 2" in press(ana, broadcast, "send", typed_count="3")
+    assert broadcast.state == State.DRAFT
+    assert "It goes out" in press(ana, broadcast, "send", typed_count="2")
+    assert broadcast.state == State.SCHEDULED
+
+
+def test_typing_the_number_does_not_replace_a_colleague(person: Callable[..., Client], broadcast: Broadcast) -> None:
+    ana = person("ana", *MAY_DO_IT_ALL)
+    person("ben", "approve_broadcast")
+
+    assert "somebody else has to approve it" in press(ana, broadcast, "send", typed_count="2")
+    assert broadcast.state == State.DRAFT
+
+
+def test_a_few_people_need_no_approval(person: Callable[..., Client], broadcast: Broadcast, settings: Any) -> None:
+    settings.BROADCAST_APPROVAL_FROM = 3
+    ana = person("ana", *EDIT, "send_broadcast")
+    person("ben", "approve_broadcast")
+    assert "Send to 2 people" in decide(ana, broadcast)
+    assert "Sending needs the permission" in decide(person("cleo", *EDIT), broadcast)
+
+    press(ana, broadcast, "send")
+
+    assert broadcast.state == State.SCHEDULED
+
+
+@pytest.mark.parametrize("action", ["submit", "approve", "send"])
+def test_what_was_changed_after_somebody_looked_is_not_done(
+    person: Callable[..., Client], broadcast: Broadcast, action: str
+) -> None:
+    ben = person("ben", *MAY_DO_IT_ALL)
+    seen = broadcast.revision
+    broadcast_edit(broadcast=broadcast, actor=ANA, values={"title": "Other words"})
+
+    told = press(ben, broadcast, action, revision=str(seen))
+
+    assert "ana changed it after you looked" in told
+    assert broadcast.state == State.DRAFT
+
+
+def test_many_more_people_than_were_seen_are_not_written_to(
+    person: Callable[..., Client], broadcast: Broadcast, settings: Any, tenant: Tenant
+) -> None:
+    settings.BROADCAST_APPROVAL_FROM = 100
+    ContactFactory.create_batch(3, tenant=tenant)
+
+    told = press(person("ben", *MAY_DO_IT_ALL), broadcast, "send")
+
+    assert "You saw 2 people and it would reach 5 now" in told
+    assert broadcast.state == State.DRAFT
+
+
+def test_what_blocks_it_keeps_the_buttons_shut(person: Callable[..., Client], broadcast: Broadcast) -> None:
+    broadcast_edit(broadcast=broadcast, actor=ANA, values={"channels": []})
+    ana = person("ana", *MAY_DO_IT_ALL)
+
+    assert "disabled" in decide(ana, broadcast)
+    assert "No channel is chosen" in press(ana, broadcast, "send", people="0")
+    assert broadcast.state == State.DRAFT
+
+
+@pytest.mark.parametrize(
+    ("action", "missing"),
+    [("submit", "change_broadcast"), ("withdraw", "change_broadcast"), ("approve", "approve_broadcast"),
+     ("reject", "approve_broadcast"), ("send", "send_broadcast")],
+)  # fmt: skip
+def test_each_button_has_a_permission_of_its_own(
+    person: Callable[..., Client], broadcast: Broadcast, action: str, missing: str
+) -> None:
+    ben = person("ben", *(each for each in (*MAY_DO_IT_ALL, "add_broadcast") if each != missing))
+
+    assert ben.post(url(broadcast, action), {"revision": "1", "people": "2", "note": "x"}).status_code == 403
+    broadcast.refresh_from_db()
+    assert broadcast.state == State.DRAFT
