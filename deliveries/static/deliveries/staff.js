@@ -136,6 +136,7 @@
         maintainAspectRatio: false,
         barPercentage: 0.9,
         categoryPercentage: 1,
+        maxBarThickness: 48,
         interaction: { mode: "index", intersect: false },
         plugins: { legend: { display: sets.length > 2, labels: { boxWidth: 12, color: colour("--ns-muted") } } },
         scales: {
