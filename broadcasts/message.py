@@ -7,6 +7,7 @@ and no row carries a copy. Rendering and previews are those of deliveries.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from deliveries.rendering import (
     example_contact,
     publish_problems,
     render,
+    source_problems,
     variables_check,
     variables_of,
 )
@@ -138,7 +140,7 @@ def fields_that_may_lack(words: Words) -> list[tuple[str, bool]]:
 def words_preview(broadcast: Broadcast, *, contact: Contact | None = None, locale: str = "") -> Preview:
     """Return what a person would get, over every channel; without `contact` a made-up person. Raises: NoWords."""
     words = words_of(broadcast)
-    person = SAMPLE_PERSON if contact is None else contact
+    person = _made_up(words) if contact is None else contact
     shown = contact_filled(_fields_of(person), words.contact_fallbacks)
     filled_person = Contact(
         user_id=person.user_id,
@@ -175,7 +177,19 @@ def words_pin(broadcast: Broadcast, words: Words) -> Template:
 def _of_broadcast(told: str) -> str:
     """Say of a broadcast's values what rendering says of a job's."""
     told = told.replace("The job's data has", "The values of this broadcast have").replace("The job's", "The value of")
+    told = told.replace(
+        "Hand it in with the job, or use default", "Give it a value or, of a person's field, a fallback"
+    )
     return told.replace("Hand it in, or declare a fallback", "Give it a value")
+
+
+def _made_up(words: Words) -> Contact:
+    """Return a made-up person who has whatever the words ask of a person."""
+    person = copy(SAMPLE_PERSON)
+    if not source_problems(words.contents):
+        parts = (getattr(each, part) for each in words.contents.values() for part in each.written)
+        person.attributes = example_contact(parts)["attributes"]
+    return person
 
 
 def _given(data: Mapping[str, Any]) -> tuple[Variable, ...]:

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from broadcasts.admin.base import actor_of, broadcast_get, broadcast_url
@@ -165,17 +165,16 @@ class BroadcastAdmin(ComposePages, DecisionPages, WatchPages, KeysetAdmin):
         """Show what became of its messages, as they were counted last."""
         counts, total = row.figures, row.figures.total
         if not total:
-            return format_html("{}", "")
+            return format_html('<span class="ns-muted">{}</span>', "–")  # noqa: RUF001
         parts = [
             ("sent", counts.of(Status.SENT), "ok"),
             ("failed", counts.of(Status.FAILED), "bad"),
             ("waiting", counts.waiting, "none"),
             ("not sent", counts.of(Status.EXPIRED, Status.SUPPRESSED, Status.CANCELLED), "quiet"),
         ]
-        drawn = [format_html('<i style="width:{}%" data-tone="{}"></i>', f"{100 * n / total:.2f}", tone)
-                 for _name, n, tone in parts if n]  # fmt: skip
+        drawn = [(f"{100 * n / total:.2f}", tone) for _name, n, tone in parts if n]
         told = ", ".join(f"{n:,} {name}" for name, n, _tone in parts if n)
-        bars = SafeString("").join(drawn)
+        bars = format_html_join("", '<i style="width:{}%" data-tone="{}"></i>', drawn)
         return format_html(
             '<span class="ns-two"><span class="ns-progress" style="min-width:9rem">{}</span><small>{}</small></span>',
             bars,

@@ -89,6 +89,7 @@ class ComposePages(CheckPages):
             "may_see_contacts": may_see_contacts,
             "people": people(broadcast.tenant) if may_see_contacts else [],
             "preview_channels": [each.value for each in CHANNELS],
+            "test_channels": sorted((each.value for each in CHANNELS), key=lambda each: each not in broadcast.channels),
             "my_address": getattr(request.user, "email", ""),
             "is_new": is_new,
             "saved": "" if is_new else _saved(broadcast),

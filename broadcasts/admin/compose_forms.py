@@ -201,7 +201,7 @@ def shown(broadcast: Broadcast) -> dict[str, Any]:
     """Return what the page's fields hold. At most five queries."""
     audience = broadcast.audience or {}
     excluded = audience.get("exclude", [])
-    zone = zoneinfo.ZoneInfo(broadcast.time_zone)
+    zone = zone_of(broadcast)
 
     def of(kind: str, key: str) -> list[Any]:
         return [shape[key] for shape in excluded if shape.get("type") == kind]
@@ -220,6 +220,12 @@ def shown(broadcast: Broadcast) -> dict[str, Any]:
         "group": "people" if broadcast.group_size else "percent" if broadcast.group_percent else "",
         "urgency": {1: "1", 0: "2"}.get(broadcast.priority, ""),
     }
+
+
+def zone_of(broadcast: Broadcast) -> zoneinfo.ZoneInfo:
+    """Return the time zone that its times are shown in: its own, or UTC while what is typed there is none."""
+    known = broadcast.time_zone in zoneinfo.available_timezones()
+    return zoneinfo.ZoneInfo(broadcast.time_zone if known else "UTC")
 
 
 def parts(broadcast: Broadcast) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from broadcasts.admin.base import actor_of
 from broadcasts.admin.compose_forms import Posted
+from broadcasts.admin.words import field_name
 from broadcasts.drafts import DraftRefused, broadcast_with
 from broadcasts.message import NoWords, words_preview
 from broadcasts.models import Broadcast
@@ -28,7 +29,10 @@ def shown(request: HttpRequest, broadcast: Broadcast, posted: Posted | None) -> 
     """Return what the page's script shows: each channel, the frame, or the problems. Raises: PermissionDenied for a hidden contact."""
     try:
         made = words_preview(as_typed(broadcast, posted), contact=_reader(request, broadcast))
-    except (NoWords, NotPossible, DraftRefused) as error:
+    except DraftRefused as refused:
+        told = [f"{field_name(name)}: {' '.join(each)}" for name, each in refused.problems.items()]
+        return {"problems": told, "channels": None}
+    except (NoWords, NotPossible) as error:
         return {"problems": [str(error)], "channels": None}
     answer: dict[str, Any] = {
         "problems": [str(problem) for problem in made.problems],

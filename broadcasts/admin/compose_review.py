@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils import timezone
 
 from broadcasts.admin import words
+from broadcasts.admin.compose_forms import zone_of
 from broadcasts.approvers import has_approver
 from broadcasts.audience import AudienceTooSlowError, at_most, audience_words
 from broadcasts.changes import needs_approval, undo_seconds
@@ -19,6 +19,7 @@ from broadcasts.check import Checked, Lacking
 from broadcasts.models import Broadcast, LeftOut
 from broadcasts.review import Review, lacking_told, review
 from deliveries.admin.words import channel, count, duration
+from deliveries.channels import Priority
 from deliveries.models import Contact
 
 SHOWN_UNKNOWN: Final = 10
@@ -66,6 +67,7 @@ def checked_context(broadcast: Broadcast) -> dict[str, Any]:
         "unknown": unknown_people(broadcast),
         "takes": _takes(checked),
         "ends": _ends(broadcast, checked),
+        "approval_from": settings.BROADCAST_APPROVAL_FROM,
         "needs_approval": needs_approval(checked.reached),
         "has_approver": has_approver(broadcast),
         "undo_seconds": round(undo_seconds()),
@@ -75,7 +77,10 @@ def checked_context(broadcast: Broadcast) -> dict[str, Any]:
 
 def facts(broadcast: Broadcast) -> list[tuple[str, str]]:
     """Return everything that a broadcast says, to whom and when, in words: (what, words). One query at most."""
-    told = [(words.field_name(name), words.value_text(name, getattr(broadcast, name), {})) for name in FACTS]
+    goes_without_saying = {"reach"} if len(broadcast.channels) < 2 else set()
+    goes_without_saying |= {"priority"} if broadcast.priority == Priority.LOW else set()
+    named = [name for name in FACTS if name not in goes_without_saying]
+    told = [(words.field_name(name), words.value_text(name, getattr(broadcast, name), {})) for name in named]
     who = audience_words(broadcast.audience, tenant_id=broadcast.tenant_id) if broadcast.audience else "Nobody yet"
     planned = moment_words(broadcast, "scheduled_at") or "At once"
     expires = moment_words(broadcast, "expires_at")
@@ -85,7 +90,7 @@ def facts(broadcast: Broadcast) -> list[tuple[str, str]]:
 def moment_words(broadcast: Broadcast, name: str) -> str:
     """Say a broadcast's own moment in its own time zone: `3 Dec 2026 09:00 (Europe/Berlin)`. "" for none."""
     at = getattr(broadcast, name)
-    return f"{at.astimezone(ZoneInfo(broadcast.time_zone)):%-d %b %Y %H:%M} ({broadcast.time_zone})" if at else ""
+    return f"{at.astimezone(zone_of(broadcast)):%-d %b %Y %H:%M} ({broadcast.time_zone})" if at else ""
 
 
 def unknown_people(broadcast: Broadcast) -> list[tuple[int, str]]:

@@ -272,6 +272,20 @@ def test_a_channel_without_a_provider_cannot_be_chosen(admin_client: Client, ten
     assert 'value="ws" checked' in page
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"time_zone": "Mars"}, {"time_zone": "\0"}, {"audience_id": "x", "who": "audience"}, {"channels": ["fax"]}],
+)
+def test_the_plain_form_comes_back_whatever_was_typed(
+    admin_client: Client, tenant: Tenant, fields: dict[str, Any]
+) -> None:
+    broadcast = draft(tenant, scheduled_at=timezone.now() + timedelta(days=1))
+
+    for at in (url(broadcast), reverse(ADD)):
+        answer = admin_client.post(at, {"revision": "1", **form(title="x" * 501), **fields})
+        assert (answer.status_code, "at most 500" in answer.content.decode()) == (200, True)
+
+
 # Two people at one draft.
 
 
@@ -338,6 +352,7 @@ def test_the_preview_is_of_what_stands_in_the_page_for_one_person(admin_client: 
         return answer
 
     assert preview()["channels"]["email"]["subject"] == "Hi Ana Example"
+    assert preview(body=LACKS)["channels"]["ws"]["body"] == "Hello from city"
     assert preview(**{"as": "person", "person": "grace@example.com"})["channels"]["ws"]["title"] == "Hi Grace Hopper"
     assert preview(**{"as": "missing"})["channels"]["push"]["title"] == "Hi you"
     assert "Content-Security-Policy" in preview()["frame"]
@@ -412,6 +427,15 @@ def test_the_check_says_who_gets_it_and_who_does_not_and_why(admin_client: Clien
         "Send to 2 people",
     ):
         assert text in told
+
+
+def test_languages_that_the_words_lack_are_told_in_one_sentence(admin_client: Client, tenant: Tenant) -> None:
+    for locale, people in (("de", 3), ("fr", 1), ("it", 1), ("ja", 1)):
+        ContactFactory.create_batch(people, tenant=tenant, locale=locale)
+
+    told = checked(admin_client, draft(tenant))
+
+    assert "6 people read a language that the message does not have (de 3, fr 1, it 1 and 1 more language)" in told
 
 
 def test_pasted_ids_that_are_no_contact_are_named(admin_client: Client, tenant: Tenant) -> None:

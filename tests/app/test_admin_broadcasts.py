@@ -46,7 +46,15 @@ def test_the_list_says_name_state_people_and_figures(admin_client: Client, tenan
 
     page = admin_client.get(reverse(LIST)).content.decode()
 
-    for text in ("Spring", "Draft", "Everybody in “Gold”", "Autumn", "Cancelled", "1,204 sent, 3 failed, 12 waiting"):
+    for text in (
+        "Spring",
+        "Draft",
+        "Everybody in “Gold”",
+        "Autumn",
+        "Cancelled",
+        "1,204 sent, 3 failed, 12 waiting",
+        '<i style="width:98.77%" data-tone="ok"></i>',
+    ):
         assert text in page
 
 

@@ -214,6 +214,16 @@ async function preview() {
   }
 }
 
+/** Begin with the tab of a channel that it goes over. */
+function showChannel(name) {
+  for (const tab of all("#ed-channels [role=tab]")) {
+    const is = tab.getAttribute("aria-controls") === `ed-show-${name}`;
+    tab.setAttribute("aria-selected", String(is));
+    tab.tabIndex = is ? 0 : -1;
+    byId(tab.getAttribute("aria-controls")).hidden = !is;
+  }
+}
+
 // Steps: where one is, and what comes next.
 
 function go(step) {
@@ -269,6 +279,7 @@ function submit(event) {
   if (event.submitter?.matches("[data-over]") && conflict) {
     form.elements.revision.value = conflict.revision;
     conflict = null;
+    clean = ""; // also what was not touched is kept as it stands here
   }
   save();
 }
@@ -294,6 +305,7 @@ for (const button of all("[data-needs-js]")) button.hidden = false;
 for (const select of [byId("ed-as"), byId("ed-person")]) select?.addEventListener("input", () => schedulePreview());
 preparePreview(() => { pictures = true; schedulePreview(0); });
 prepareTest(() => urls.test, question);
+showChannel(root.dataset.channel);
 if (form) listenToForm();
 preview();
 check();
