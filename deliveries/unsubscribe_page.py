@@ -31,19 +31,20 @@ def unsubscribe_page(request: HttpRequest, token: str) -> HttpResponse:
     try:
         wish = wish_of(token)
     except BadTokenError:
-        return _shown(request, "unsubscribe/bad.html", status=400)
+        return shown(request, "unsubscribe/bad.html", status=400)
     tenant = Tenant.objects.filter(pk=wish.tenant_id).first()
     if tenant is None:
-        return _shown(request, "unsubscribe/bad.html", status=400)
+        return shown(request, "unsubscribe/bad.html", status=400)
     stays = is_mandatory(wish)
     is_out = not stays and (_act(request, wish) if request.method == "POST" else is_opted_out(wish))
-    return _shown(
+    return shown(
         request,
         "unsubscribe/page.html",
         is_out=is_out,
         stays=stays,
         did=request.method == "POST",
         tenant=tenant,
+        token=token,
         category=wish.category.replace("_", " ").replace("-", " "),
         messages_word=CHANNEL_WORDS.get(wish.channel, "messages"),
     )
@@ -58,7 +59,8 @@ def _act(request: HttpRequest, wish: Wish) -> bool:
     return True
 
 
-def _shown(request: HttpRequest, template: str, *, status: int = 200, **context: object) -> HttpResponse:
+def shown(request: HttpRequest, template: str, *, status: int = 200, **context: object) -> HttpResponse:
+    """Return a page that a signed token opened: no script, nothing from elsewhere, and nobody is told the address."""
     response = render(request, template, context, status=status)
     response["Content-Security-Policy"] = POLICY
     response["Referrer-Policy"] = "no-referrer"  # the token stands in the address

@@ -240,7 +240,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Notifications API",
     "VERSION": "1",
     "DESCRIPTION": "Hand in jobs, follow their deliveries, keep templates and contacts, send broadcasts. Callers authenticate by X-API-Key;"
-    " a person's app, for their devices, by their JWT.",
+    " a person's app, for their devices and preferences, by their JWT.",
     "OAS_VERSION": "3.1.0",
     "ENFORCE_NON_BLANK_FIELDS": True,
     "POSTPROCESSING_HOOKS": ["deliveries.api.documentation.add_components"],

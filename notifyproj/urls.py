@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from broadcasts.api.urls import urlpatterns_001 as broadcasts_of_001
+from deliveries.preferences_page import preferences_page
 from deliveries.realtime.views import inbox_page
 from deliveries.unsubscribe_page import unsubscribe_page
 
@@ -17,6 +18,7 @@ urlpatterns = [
     path("v1/", include(broadcasts_of_001)),
     path("inbox/", inbox_page, name="inbox"),
     path("u/<str:token>", unsubscribe_page, name="unsubscribe"),
+    path("u/<str:token>/preferences", preferences_page, name="preferences"),
 ]
 if settings.DEMO:
     urlpatterns.append(path("", include("notifyproj.demo.urls")))

@@ -43,6 +43,7 @@ def left_out_page(pages: StaffAdmin, request: HttpRequest, broadcast: Broadcast)
         reason=LeftOut.Reason(reason).label if reason in LeftOut.Reason.values else "",
         reason_code=reason,
         reasons=LeftOut.Reason.choices,
+        may_download=request.user.has_perm("deliveries.view_delivery"),
         rows=[(row, people.get(row.contact_id), row.get_reason_display()) for row in shown],
         next_after=shown[-1].contact_id if len(found) > PAGE else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import astuple, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import PermissionDenied
@@ -22,9 +23,11 @@ from broadcasts.audience import audience_words
 from broadcasts.changes import WrongState
 from broadcasts.models import Broadcast
 from broadcasts.progress import read
+from broadcasts.results import Result, results
 from deliveries.admin.base import StaffAdmin, post_only, say
 from deliveries.admin.words import count
 from deliveries.channels import Channel
+from deliveries.csv_text import csv_response
 from deliveries.dead_letters import CannotRetryError
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ class WatchPages(_Base):
             "look_for_missing": self.look_for_missing,
             "send_missing": self.send_missing,
             "left_out": self.left_out,
+            "results": self.results,
         }
         return [
             *(
@@ -232,6 +236,18 @@ class WatchPages(_Base):
         if not self.has_view_permission(request, broadcast):
             raise PermissionDenied
         return left_out_page(self, request, broadcast)
+
+    def results(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Download what became of everybody, those left out included. The table holds addresses, so it is for who may see deliveries."""
+        broadcast = broadcast_get(pk)
+        if not (self.has_view_permission(request, broadcast) and Rights.of(request).may_see_rows):
+            raise PermissionDenied
+        return csv_response(
+            request,
+            filename=f"broadcast-{broadcast.pk}.csv",
+            header=[field.name for field in fields(Result)],
+            rows=map(astuple, results(broadcast)),
+        )
 
     def _do(self, request: HttpRequest, pk: int, do: Callable[[Broadcast], str]) -> HttpResponse:
         """Do it and say what came of it; where the state does not allow it, say so: nothing was changed."""

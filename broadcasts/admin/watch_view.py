@@ -101,7 +101,7 @@ def live_context(now: Progress, rights: Rights) -> dict[str, Any]:
 
 ACTIONS: Final = (
     *("undo", "pause", "resume", "cancel", "speed", "retry", "recall", "go_on", "edit_again"),
-    *("look_for_missing", "send_missing", "left_out"),
+    *("look_for_missing", "send_missing", "left_out", "results"),
 )
 
 

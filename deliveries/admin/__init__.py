@@ -5,6 +5,7 @@ permission and leaves a log entry; a GET changes nothing.
 """
 
 from deliveries.admin import (
+    categories,
     contacts,
     dead_letters,
     deliveries,
@@ -23,6 +24,7 @@ from deliveries.admin import (
 )
 
 __all__ = [
+    "categories",
     "contacts",
     "dead_letters",
     "deliveries",

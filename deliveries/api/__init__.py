@@ -14,5 +14,5 @@ fields.py          serializer fields as strict as the wire format
 intake.py          jobs → ingest, and what became of each
 forecast.py        what would become of jobs
 documentation.py   what OpenAPI says of all operations alike
-jobs.py deliveries.py templates.py contacts.py devices.py callbacks.py schemas.py   the views
+jobs.py deliveries.py templates.py contacts.py devices.py preferences.py callbacks.py schemas.py   the views
 """

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deliveries.api.documentation import documented, errors
-from deliveries.api.end_user import EndUser, EndUserAuthentication, IsEndUser
+from deliveries.api.end_user import EndUserAuthentication, IsEndUser, person_of
 from deliveries.api.fields import TextField
 from deliveries.api.paging import KeysetPagination, read_query
 from deliveries.devices import device_register
@@ -106,7 +106,7 @@ class DeviceListView(GenericAPIView[Device]):
         """Store the device; 201 when it is new to the person."""
         new = NewDeviceSerializer(data=request.data)
         new.is_valid(raise_exception=True)
-        person = _person(request)
+        person = person_of(request)
         device, is_new = device_register(
             tenant=person.tenant, user_id=person.user_id, **{"keys": {}, **new.validated_data}
         )
@@ -134,15 +134,8 @@ class DeviceView(APIView):
         return Response(status=204)
 
 
-def _person(request: Request) -> EndUser:
-    person = request.auth
-    if not isinstance(person, EndUser):
-        raise TypeError("EndUserAuthentication and IsEndUser stand before this view")
-    return person
-
-
 def _own(request: Request) -> QuerySet[Device]:
-    person = _person(request)
+    person = person_of(request)
     return Device.objects.filter(tenant=person.tenant, user_id=person.user_id)
 
 

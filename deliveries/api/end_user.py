@@ -53,11 +53,19 @@ class EndUserAuthentication(BaseAuthentication):
 
 
 class IsEndUser(BasePermission):
-    """Let people in, and nobody else: neither a key nor staff has devices."""
+    """Let people in, and nobody else: neither a key nor staff has devices or preferences."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Say whether a person is calling."""
         return isinstance(request.auth, EndUser)
+
+
+def person_of(request: Request) -> EndUser:
+    """Return the person who is calling a view that lets only people in."""
+    person = request.auth
+    if not isinstance(person, EndUser):
+        raise TypeError("EndUserAuthentication and IsEndUser stand before this view")
+    return person
 
 
 @cache

@@ -5,7 +5,17 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from deliveries.api import callbacks, contacts, deliveries, devices, jobs, schemas, template_preview, templates
+from deliveries.api import (
+    callbacks,
+    contacts,
+    deliveries,
+    devices,
+    jobs,
+    preferences,
+    schemas,
+    template_preview,
+    templates,
+)
 from deliveries.api.errors import not_found
 
 app_name = "api"
@@ -24,6 +34,7 @@ urlpatterns = [
     path("contacts/<uuid:user_id>/", contacts.ContactView.as_view(), name="contact"),
     path("devices/", devices.DeviceListView.as_view(), name="devices"),
     path("devices/<int:device_id>/", devices.DeviceView.as_view(), name="device"),
+    path("preferences/", preferences.PreferencesView.as_view(), name="preferences"),
     path("callbacks/<int:provider_id>/", callbacks.CallbackView.as_view(), name="callback"),
     path("schemas/notification-job.json", schemas.NotificationJobSchemaView.as_view(), name="job-schema"),
     path("schema/", SpectacularAPIView.as_view(), name="openapi"),

@@ -46,6 +46,8 @@ _CALLED: Final = {
 _TRUE, _FALSE = frozenset({"true", "yes", "y", "1"}), frozenset({"false", "no", "n", "0"})
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,15})?")
 _LOCALE: Final = re.compile(fields.LOCALE_PATTERN)
+#: What `csv_lines` leaves in place of bytes that are no UTF-8.
+_NOT_UTF8: Final = re.compile("[\udc80-\udcff]")
 _is_email: Final = EmailValidator()
 
 
@@ -147,17 +149,20 @@ def _is_key(key: str) -> bool:
 
 
 def _kind_of(values: Sequence[str]) -> str:
-    if values and all(_NUMBER.fullmatch(value) for value in values):
+    """Guess what nine of ten values are; the tenth is then told as a mistake."""
+    enough = 0.9 * len(values)
+    if values and sum(_NUMBER.fullmatch(value) is not None for value in values) >= enough:
         return "number"
-    words = {value.lower() for value in values}
-    return "boolean" if words and words <= (_TRUE | _FALSE) - {"0", "1"} else "text"
+    return "boolean" if values and sum(value.lower() in _TRUE | _FALSE for value in values) >= enough else "text"
 
 
 def _clean(text: str) -> str:
-    if any("\udc80" <= character <= "\udcff" for character in text):
-        raise CellProblem("It has bytes that are not UTF-8. Save the file as “CSV UTF-8”.")
+    if text.isascii() and "\0" not in text:
+        return text
     if "\0" in text:
         raise CellProblem("It has a NUL character. Take it out.")
+    if _NOT_UTF8.search(text):
+        raise CellProblem("It has bytes that are not UTF-8. Save the file as “CSV UTF-8”.")
     return text
 
 

@@ -10,12 +10,13 @@ from deliveries.models.providers import Provider
 from deliveries.models.receipts import OutboxPosition, Receipt
 from deliveries.models.templates import Brand, Template, TemplateContent, TemplateVersion
 from deliveries.models.tenants import ApiKey, Tenant
-from deliveries.models.unwanted import OptOut, Suppression
+from deliveries.models.unwanted import Category, OptOut, Suppression
 from deliveries.models.workers import WorkerHeartbeat
 
 __all__ = [
     "ApiKey",
     "Brand",
+    "Category",
     "Contact",
     "DeadLetter",
     "Delivery",

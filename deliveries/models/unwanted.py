@@ -66,3 +66,33 @@ class OptOut(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel}: {self.category}"
+
+
+class Category(models.Model):
+    """A kind of messages as the people who get them call it. Jobs and broadcasts name it by its key; one that is not here works as well.
+
+    Which ones nobody may leave is MANDATORY_CATEGORIES, the operator's to say and not staff's.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="categories", db_index=False)
+    key = models.CharField(
+        max_length=100,
+        help_text="What jobs, broadcasts and holds name it by, such as newsletter.",
+    )
+    name = models.CharField(max_length=100, help_text="As people read it, such as Newsletter.")
+    description = models.CharField(max_length=300, blank=True, default="", help_text="One sentence: what they get.")
+
+    class Meta:
+        ordering = ["name", "id"]
+        verbose_name_plural = "categories"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "key"],
+                name="category_once",
+                violation_error_message="There is a category of this key already.",
+            ),
+            models.CheckConstraint(condition=~Q(key="") & ~Q(name=""), name="category_has_key_and_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -59,9 +59,12 @@ class Plan:
         try:
             # `short` is None where a path is longer; that is a TypeError too.
             values = [context[first] if second is None else context[first][second] for first, second in self.short]  # type: ignore[union-attr]
-            joined = "\0".join(values)
         except (KeyError, TypeError):
             values = [_found(each, context) for each in self.prints]
+        try:
+            joined = "\0".join(values)
+        except TypeError:
+            values = [_text_of(value) for value in values]
             joined = "\0".join(values)
         if len(joined) > MAX_VALUE_CHARACTERS and max(map(len, values)) > MAX_VALUE_CHARACTERS:
             raise Unusual
@@ -211,6 +214,10 @@ def _found(wanted: Print, context: Mapping[str, Any]) -> str:
         return wanted.default
     except TypeError:
         raise Unusual from None
+    return _text_of(value)
+
+
+def _text_of(value: Any) -> str:
     if type(value) is str:
         return value
     if type(value) is int and -(2**63) <= value < 2**63:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 LISTS = (
     *("delivery", "deadletter", "template", "contact", "apikey", "workerheartbeat", "lane", "hold", "tenant"),
-    *("provider", "device", "webhookendpoint", "notice", "brand", "suppression"),
+    *("provider", "device", "webhookendpoint", "notice", "brand", "suppression", "category"),
 )
 ACTIONS = (
     "deliveries_hold_place",

@@ -83,6 +83,20 @@ def test_what_is_wrong_with_a_segment_is_said_and_nothing_stored(
     assert Audience.objects.count() == 1
 
 
+def test_the_builder_offers_the_attributes_that_people_have(tenant: Tenant, django_assert_num_queries: Any) -> None:
+    from broadcasts.admin.audience_forms import attributes_seen
+
+    ContactFactory(
+        tenant=tenant,
+        attributes={"plan": "gold", "visits": 3, "paid": True, "tags": [], "since": "2026-01-31", "no": None},
+    )
+    ContactFactory(attributes={"theirs": 1})
+    with django_assert_num_queries(1):
+        seen = attributes_seen(tenant.pk)
+    assert seen == {"paid": "boolean", "plan": "text", "since": "date", "tags": "list", "visits": "number"}
+    assert "theirs" in attributes_seen(None)
+
+
 def test_the_preview_counts_and_shows_some(admin_client: Client, tenant: Tenant) -> None:
     gold = [ContactFactory(tenant=tenant, attributes={"plan": "gold"}, name=f"Gold {n}") for n in range(12)]
     ContactFactory(attributes={"plan": "gold"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -309,6 +310,31 @@ def test_who_was_left_out_is_listed_by_reason_page_by_page(admin_client: Client,
 def test_who_was_left_out_is_for_who_may_see_broadcasts(tenant: Tenant, staff_with: Callable[..., Client]) -> None:
     ContactFactory(tenant=tenant)
     assert staff_with("view_delivery").get(url(fan_out(tenant), "left_out")).status_code == 403
+
+
+# The download.
+
+
+def test_the_results_tell_what_became_of_everybody_and_run_in_no_spreadsheet(
+    admin_client: Client, tenant: Tenant
+) -> None:
+    broadcast = mixed(tenant)
+    Delivery.objects.filter(entrance=broadcast.source, status="FAILED").update(address="=HYPERLINK(1)")
+    answer = admin_client.get(url(broadcast, "results"))
+    table = b"".join(answer.streaming_content).decode().lstrip("\ufeff")  # type: ignore[attr-defined]
+    rows = list(csv.DictReader(table.splitlines()))
+    assert sorted(row["status"] for row in rows) == ["FAILED", "LEFT_OUT", "SENT", "SENT"]
+    assert [row["address"] for row in rows if row["status"] == "FAILED"] == ["'=HYPERLINK(1)"]
+    assert f'broadcast-{broadcast.pk}.csv"' in answer["Content-Disposition"]
+
+
+@pytest.mark.parametrize("permissions", [["view_broadcast"], ["view_delivery"]])
+def test_the_results_are_for_who_may_see_both(
+    tenant: Tenant, staff_with: Callable[..., Client], permissions: list[str]
+) -> None:
+    ContactFactory(tenant=tenant)
+    broadcast = fan_out(tenant)
+    assert staff_with(*permissions).get(url(broadcast, "results")).status_code == 403
 
 
 # What the worker keeps for it.

@@ -20,9 +20,11 @@ from broadcasts.api.urls import ACTIONS, ID
 from broadcasts.models import Audience, AudienceMember, Broadcast, BroadcastEvent, LeftOut, TopicSubscription
 from deliveries.models import (
     ApiKey,
+    Category,
     Contact,
     Delivery,
     Device,
+    OptOut,
     Provider,
     Suppression,
     Template,
@@ -69,6 +71,7 @@ class Owned:
     audience: Audience
     subscription: TopicSubscription
     broadcast: Broadcast
+    category: Category
 
     @property
     def ids(self) -> dict[str, object]:
@@ -99,6 +102,7 @@ class Owned:
             self.mail_provider.name,
             self.audience.name,
             self.broadcast.name,
+            self.category.name,
         ]
         return [*map(str, rows), self.contact.tenant.slug]
 
@@ -133,6 +137,11 @@ MATRIX: dict[str, Any] = {
     ],
     "api/devices/": [("GET", "", None, 200), ("GET", "?tenant={tenant}", None, 200)],
     "api/devices/<int:device_id>/": [("DELETE", "{device}", None, 404)],
+    "api/preferences/": [
+        ("GET", "", None, 200),
+        ("GET", "?tenant={tenant}", None, 200),
+        ("PATCH", "", lambda b: {"categories": {"bea-news": {"email": False}}}, 400),  # B's category is none of A's
+    ],
     "api/callbacks/<int:provider_id>/": [
         ("POST", "{provider}", lambda b: {"id": b.finished.provider_message_id, "state": "DELIVRD"}, 404),
         ("POST", "{mail_provider}", lambda b: {"RecordType": "SpamComplaint", "MessageID": b.finished.provider_message_id}, 404),
@@ -191,7 +200,7 @@ MATRIX: dict[str, Any] = {
 
 #: What a person calls with their own token: there a key opens nothing, whatever its scopes. A token that names tenant A and the very
 #: person that B's rows are about is the sharpest try.
-PERSONAL = ("api/devices/",)
+PERSONAL = ("api/devices/", "api/preferences/")
 #: What a provider calls with its own signature: everybody else gets the 404 of a provider that is not there, key or no key. What A's own
 #: provider can say of B's rows: tests/app/test_api_callbacks.py.
 SIGNED = ("api/callbacks/",)
@@ -235,6 +244,7 @@ def theirs() -> Owned:
         audience=AudienceFactory(tenant=tenant, name="Bea's friends", members=[contact.user_id]),
         subscription=TopicSubscription.objects.create(tenant=tenant, topic="bea", user_id=contact.user_id),
         broadcast=broadcast,
+        category=Category.objects.create(tenant=tenant, key="bea-news", name="News of Bea"),
         delivery=DeliveryFactory(tenant=tenant),
         finished=DeliveryFactory(tenant=tenant, failed=True),
         contact=contact,
@@ -275,6 +285,7 @@ def snapshot(owned: Owned) -> str:
         *AudienceMember.objects.filter(audience__tenant=tenant).order_by("pk"),
         *TopicSubscription.objects.filter(tenant=tenant).order_by("pk"),
         *Suppression.objects.filter(tenant=tenant).order_by("pk"),
+        *OptOut.objects.filter(tenant=tenant).order_by("pk"),
         *Broadcast.objects.filter(tenant=tenant).order_by("pk"),
         *BroadcastEvent.objects.filter(broadcast__tenant=tenant).order_by("pk"),
     ]

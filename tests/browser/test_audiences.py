@@ -78,6 +78,25 @@ def test_an_attribute_of_each_type_gets_its_own_controls(demo: RunningDemo, open
     expect(page.get_by_role("row").filter(has_text=name)).to_contain_text("plan is yes")
 
 
+def test_an_attribute_that_people_have_is_taken_for_what_it_is(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = signed_in(demo, open_page)
+    page.goto(f"{demo.url}/admin/deliveries/contact/import/")
+    file = {"name": "people.csv", "mimeType": "text/csv", "buffer": f"user_id,points\n{uuid4()},7\n".encode()}
+    page.get_by_label("CSV file").set_input_files(files=[file])  # type: ignore[list-item]
+    page.get_by_role("button", name="Check").click()
+    page.get_by_role("button", name="Import 1 person").click()
+    expect(page.get_by_text("1 person is new")).to_be_visible()
+
+    new_audience(page, demo, "segment")
+    page.get_by_label("Field").select_option("Attribute …")
+    page.get_by_label("Attribute", exact=True).fill("points")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Type")).to_have_value("number")
+    page.get_by_label("Comparison").select_option("≥")
+    page.get_by_label("Value").fill("7")
+    expect(page.locator("[data-count]")).to_have_text("1")
+
+
 def test_a_count_that_fails_keeps_the_last_good_one(demo: RunningDemo, open_page: OpenPage) -> None:
     page = signed_in(demo, open_page)
     new_audience(page, demo, "segment")

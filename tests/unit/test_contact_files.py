@@ -100,6 +100,12 @@ def test_columns_are_guessed_from_their_names_and_attributes_from_their_cells() 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("wrong", "kind"), [(1, "number"), (2, "text")])
+def test_one_odd_cell_in_ten_does_not_change_the_guess(wrong: int, kind: str) -> None:
+    rows = [["x"] if number < wrong else [str(number)] for number in range(10)]
+    assert [target.kind for target in targets_guess(["visits"], rows)] == [kind]
+
+
 @pytest.mark.parametrize(
     ("targets", "said"),
     [

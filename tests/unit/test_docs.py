@@ -32,7 +32,7 @@ PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "CHANGELOG.md", *ROOT.glob("README.m
 WORDS = (
     "job", "delivery", "attempt", "channel", "sender", "provider", "contact", "audience", "broadcast", "fan-out", "claim", "lease",
     "settle", "hint", "lane", "hold", "topic", "dead letter", "replay", "acknowledge", "suppressed", "idempotency key", "tenant",
-    "credentials", "chain", "breaker", "device", "endpoint", "segment", "notice", "suppression", "unsubscribe",
+    "credentials", "chain", "breaker", "device", "endpoint", "segment", "notice", "suppression", "unsubscribe", "category", "preferences",
 )  # fmt: skip
 METRICS = (
     "messages_consumed", "messages_sent", "messages_failed", "messages_retried", "avg_processing_time_ms", "uptime_seconds",

@@ -131,10 +131,20 @@ document.addEventListener("DOMContentLoaded", () => {
     const parts = [select(fields, isAttribute(rule) ? ATTRIBUTES : rule.field, { label: "Field", data: { part: "field", where } },
       again((name) => { rule.field = name; }))];
     if (isAttribute(rule)) {
-      const key = make("input", { value: rule.field.slice(ATTRIBUTES.length), placeholder: "such as plan", maxLength: 100, label: "Attribute", data: { part: "key", where } });
-      key.addEventListener("input", () => { rule.field = ATTRIBUTES + key.value; changed(); });
-      parts.push(key, select(tables.types.map((type) => [type.name, type.words]), rule.type, { label: "Type", data: { part: "type", where } },
-        again((type) => { rule.type = type; })));
+      const key = make("input", { value: rule.field.slice(ATTRIBUTES.length), placeholder: "such as plan", autocomplete: "off", maxLength: 100, label: "Attribute", data: { part: "key", where } });
+      key.setAttribute("list", "bc-keys");
+      let isTypeOpen = false;
+      key.addEventListener("input", () => { rule.field = ATTRIBUTES + key.value; isTypeOpen = true; changed(); });
+      const type = select(tables.types.map((each) => [each.name, each.words]), rule.type, { label: "Type", data: { part: "type", where } },
+        again((name) => { rule.type = name; isTypeOpen = false; }));
+      // An attribute that people have is taken for what it is with them.
+      key.addEventListener("change", () => {
+        const seen = Object.hasOwn(tables.keys, key.value) ? tables.keys[key.value] : rule.type;
+        if (!isTypeOpen || seen === rule.type) return;
+        type.value = seen;
+        type.dispatchEvent(new Event("change"));
+      });
+      parts.push(key, type);
     }
     parts.push(select(operatorsOf(rule).map((op) => [op, tables.words[op]]), rule.op, { label: "Comparison", data: { part: "op", where } },
       again((op) => { rule.op = op; })));
@@ -257,6 +267,7 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
+  root.append(make("datalist", { id: "bc-keys" }, ...Object.keys(tables.keys).map((value) => make("option", { value }))));
   area.hidden = true;
   build.hidden = preview.hidden = false;
   form.elements.tenant?.addEventListener?.("change", ask);

@@ -87,8 +87,9 @@
     selectTab(tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length]);
   });
 
-  // A form sends once: a second click while the answer is on its way does nothing.
+  // A form sends once: a second click while the answer is on its way does nothing. After a download the page is still there.
   document.addEventListener("submit", (event) => {
+    if (event.submitter && "download" in event.submitter.dataset) return;
     for (const button of event.target.querySelectorAll("button[type=submit]")) setTimeout(() => { button.disabled = true; });
   });
   window.addEventListener("pageshow", (event) => {
@@ -135,6 +136,7 @@
         maintainAspectRatio: false,
         barPercentage: 0.9,
         categoryPercentage: 1,
+        maxBarThickness: 48,
         interaction: { mode: "index", intersect: false },
         plugins: { legend: { display: sets.length > 2, labels: { boxWidth: 12, color: colour("--ns-muted") } } },
         scales: {
