@@ -73,7 +73,10 @@ function take(answer, before, { force = false } = {}) {
   form.elements.revision.value = answer.revision;
   conflict = null;
   byId("bc-conflict").hidden = true;
-  if (isNew) history.replaceState(null, "", urls.change);
+  if (isNew) {
+    history.replaceState(null, "", urls.change);
+    byId("bc-new").textContent = "Draft";
+  }
   for (const [name, html] of Object.entries(answer.parts)) replace(byId(`bc-${name}`), html, force);
   clean = written() === before || force ? written() : before;
   if (isDirty()) later();
