@@ -25,11 +25,18 @@ from broadcasts.changes import (
     broadcast_undo,
     undo_seconds,
 )
-from broadcasts.control import broadcast_retry_failed, broadcast_send_missing, broadcast_set_speed
+from broadcasts.control import (
+    broadcast_go_on,
+    broadcast_recall,
+    broadcast_retry_failed,
+    broadcast_send_missing,
+    broadcast_set_speed,
+)
 from broadcasts.models import Broadcast
 from broadcasts.review import review
 from broadcasts.states import SENT, State
 from deliveries.api.documentation import TENANT_PARAMETER, documented, errors
+from deliveries.api.errors import ApiError
 from deliveries.api.fields import TextField, TimestampField
 from deliveries.dead_letters import Retried
 from deliveries.models import ApiKey
@@ -87,6 +94,13 @@ class RetriedSerializer(serializers.Serializer[Retried]):
 
     moved = serializers.IntegerField()
     too_late = serializers.IntegerField()
+
+
+class RecalledSerializer(serializers.Serializer[Any]):
+    """`removed`: how many were taken out of inboxes. `stopped`: how many were on their way and will not appear."""
+
+    removed = serializers.IntegerField()
+    stopped = serializers.IntegerField()
 
 
 class MissingSerializer(serializers.Serializer[Any]):
@@ -276,3 +290,42 @@ class SendMissingView(BroadcastView):
         with self.refusals():
             count = broadcast_send_missing(broadcast=broadcast, actor=actor_of(request))
         return Response({"missing": count})
+
+
+class GoOnView(BroadcastView):
+    """On to the rest."""
+
+    staff_actions = SENDS
+
+    @action("go_on", "Send it to the rest before the small group's time is over")
+    def post(self, request: Request, broadcast_id: int) -> Response:
+        """Let the rest get it."""
+        broadcast = self.find(broadcast_id)
+        with self.refusals():
+            broadcast_go_on(broadcast=broadcast, actor=actor_of(request))
+        return self.word(self.find(broadcast_id))
+
+
+class RecallView(BroadcastView):
+    """Remove from inboxes."""
+
+    staff_actions = SENDS
+
+    @documented(
+        operation_id="broadcasts_recall",
+        tags=["broadcasts"],
+        summary="Take it out of people's inboxes, in open tabs too",
+        description="Nothing more of it gets there. What went out over other channels stays out. Safe to repeat.",
+        parameters=[TENANT_PARAMETER],
+        request=None,
+        responses={200: RecalledSerializer, **errors(400, 404, 409)},
+    )
+    def post(self, request: Request, broadcast_id: int) -> Response:
+        """Remove it."""
+        broadcast = self.find(broadcast_id)
+        try:
+            with self.refusals():
+                recalled = broadcast_recall(broadcast=broadcast, actor=actor_of(request))
+        except TimeoutError as error:
+            raise ApiError(503, "busy", str(error)) from None
+        return Response(recalled._asdict())

@@ -25,6 +25,8 @@ ACTIONS: dict[str, type[BroadcastView]] = {
     "speed": sending.SpeedView,
     "retry-failed": sending.RetryFailedView,
     "send-missing": sending.SendMissingView,
+    "go-on": sending.GoOnView,
+    "recall": sending.RecallView,
     "dry-run": checking.DryRunView,
     "test-send": checking.TestSendView,
     "duplicate": broadcasts.DuplicateView,

@@ -56,6 +56,8 @@ MATRIX: dict[str, dict[State, str]] = {
     "speed": dict.fromkeys(ALL - ENDED, ""),
     "retry-failed": dict.fromkeys(BEGUN, ""),
     "send-missing": {State.COMPLETED: "sending"},
+    "recall": dict.fromkeys(BEGUN, ""),
+    "go-on": {},  # what a small group that is being looked at allows: below
     "dry-run": dict.fromkeys(ALL, ""),
     "duplicate": dict.fromkeys(ALL, ""),
 }
@@ -284,6 +286,23 @@ class TestSteering:
         assert call.post(path, asked).body == {"moved": 1, "too_late": 0}
         assert call.post(path, asked).body == {"moved": 0, "too_late": 0}
         assert Delivery.objects.filter(replay_of__isnull=False).count() == 1
+
+    def test_the_rest_follows_the_small_group_before_its_time_is_over(self, call, key) -> None:
+        ContactFactory.create_batch(3, tenant=key.tenant)
+        broadcast = fan_out(key.tenant, group_percent=100.0)
+        answer = call.post(f"broadcasts/{broadcast.pk}/go-on/")
+        assert (answer.status, answer.body["status"]) == (200, "sending")
+        broadcast.refresh_from_db()
+        assert (broadcast.is_group_pass, broadcast.group_ends_at) == (False, None)
+        assert call.post(f"broadcasts/{broadcast.pk}/go-on/").body["code"] == "wrong_state"
+
+    def test_it_is_taken_out_of_inboxes(self, call, key) -> None:
+        ContactFactory.create_batch(2, tenant=key.tenant)
+        broadcast = fan_out(key.tenant)
+        send_all()
+        assert call.post(f"broadcasts/{broadcast.pk}/recall/").body == {"removed": 2, "stopped": 0}
+        assert call.post(f"broadcasts/{broadcast.pk}/recall/").body == {"removed": 0, "stopped": 0}
+        assert not Delivery.objects.filter(recalled_at=None).exists()
 
     def test_the_missing_get_it_and_nobody_twice(self, call, key) -> None:
         ContactFactory(tenant=key.tenant)
