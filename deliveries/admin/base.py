@@ -27,7 +27,7 @@ from deliveries.audit import record
 from deliveries.models import Tenant
 
 #: The names of pages that show a model's rows.
-PAGE_OF_MODEL = re.compile(r"admin:deliveries_([a-z]+)_(?:changelist|change)")
+PAGE_OF_MODEL = re.compile(r"admin:([a-z]+)_([a-z]+)_(?:changelist|change)")
 P = ParamSpec("P")
 A = TypeVar("A", bound="StaffAdmin")
 R = TypeVar("R", bound=HttpResponseBase)
@@ -108,7 +108,7 @@ def say(request: HttpRequest, text: str, *, bad: bool = False) -> None:
 def may_see_page(request: HttpRequest, page: str) -> bool:
     """Say whether the signed-in person may open a page of ours, by its URL's name: a link to a refusal helps nobody."""
     found = PAGE_OF_MODEL.fullmatch(page)
-    return found is None or request.user.has_perm(f"deliveries.view_{found[1]}")
+    return found is None or request.user.has_perm(f"{found[1]}.view_{found[2]}")
 
 
 def many_tenants() -> bool:

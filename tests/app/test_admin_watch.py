@@ -14,12 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from broadcasts.actor import WORKER
 from broadcasts.changes import broadcast_pause, broadcast_send
 from broadcasts.counting import count, count_and_keep
 from broadcasts.models import Broadcast, BroadcastEvent, BroadcastPoint, LeftOut
 from broadcasts.review import review
 from broadcasts.running import Runner
 from broadcasts.states import State
+from broadcasts.watching import tell_stopped
 from deliveries import lifecycle
 from deliveries.models import Delivery, Lane, Tenant
 from tests.factories import ContactFactory
@@ -152,6 +154,21 @@ def test_the_small_group_is_waited_for_until_somebody_goes_on(admin_client: Clie
     assert Delivery.objects.filter(entrance=broadcast.source).count() == 20
     assert "Nothing was changed: It is sending" in do(admin_client, broadcast, "go_on")
     assert BroadcastEvent.objects.filter(action="group_passed").count() == 1
+
+
+def test_the_notice_of_a_stopped_broadcast_leads_to_its_page_for_who_may_see_it(
+    admin_client: Client, tenant: Tenant, staff_with: Callable[..., Client]
+) -> None:
+    ContactFactory(tenant=tenant)
+    broadcast = fan_out(tenant, name="Spring")
+    broadcast_pause(broadcast=broadcast, actor=WORKER, reason="Of the small group 9 of 10 failed. Look at the causes.")
+    tell_stopped()
+    notices = reverse("admin:deliveries_notice_changelist")
+    shown = admin_client.get(notices).content.decode()
+    assert "Broadcast stopped" in shown
+    assert "Spring: Of the small group 9 of 10 failed. Look at the causes." in shown
+    assert url(broadcast) in shown
+    assert url(broadcast) not in staff_with("view_notice").get(notices).content.decode()
 
 
 # What is done to it.
