@@ -65,13 +65,17 @@ def audience_check(audience: Any, *, tenant_id: int) -> None:
     _Reading(audience, tenant_id).conditions()
 
 
-def audience_condition(audience: Any, *, tenant_id: int, prefix: str = "a") -> Condition:
+def audience_condition(
+    audience: Any, *, tenant_id: int, prefix: str = "a", pinned: Mapping[str, Any] | None = None
+) -> Condition:
     """Return the condition that a contact, alias `c`, is in an audience. At most one query.
+
+    `pinned`: the rules of saved segments as they were (`audience_pinned`), which count in place of those that are saved now.
 
     The caller asks `c.tenant_id` himself. Parameters are named by `prefix`; it is read by whoever joins several.
     Raises: AudienceError with every problem.
     """
-    first, *excluded = _Reading(audience, tenant_id).conditions(prefix)
+    first, *excluded = _Reading(audience, tenant_id, pinned).conditions(prefix)
     return all_of([first, *map(none_of, excluded)])
 
 
@@ -160,11 +164,19 @@ def at_most(seconds: float) -> Iterator[None]:
         raise
 
 
+def audience_pinned(audience: Any, *, tenant_id: int) -> dict[str, Any]:
+    """Return the rules of the saved segments that an audience names, by id. At most one query. Raises: AudienceError."""
+    reading = _Reading(audience, tenant_id)
+    reading.conditions()
+    return {str(pk): row.rules for pk, row in reading.saved.items() if row.kind == Audience.Kind.SEGMENT}
+
+
 class _Reading:
     """Reads one audience and gathers what is wrong with it."""
 
-    def __init__(self, audience: Any, tenant_id: int) -> None:
+    def __init__(self, audience: Any, tenant_id: int, pinned: Mapping[str, Any] | None = None) -> None:
         self.tenant_id = tenant_id
+        self.pinned = pinned or {}
         self.problems: list[Problem] = []
         self.shapes = self._shapes(audience)
         ids = _ids(shape for _, shape in self.shapes)
@@ -229,6 +241,8 @@ class _Reading:
         return Condition(_IN_TOPIC.format(p=prefix), {f"{prefix}0": self.tenant_id, f"{prefix}1": topic})
 
     def _saved_audience(self, pk: Any, path: str, prefix: str) -> Condition | None:
+        if str(pk) in self.pinned:
+            return rules.condition(self.pinned[str(pk)], prefix)
         row = self.saved.get(pk) if type(pk) is int else None
         if row is None:
             self._refuse(path, f"There is no audience {repr(pk)[:40]}. Choose one that is saved.")

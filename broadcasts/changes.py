@@ -91,12 +91,13 @@ def broadcast_send(
     planned = broadcast.scheduled_at
     due = max(planned, timezone.now()) if planned else timezone.now() + timedelta(seconds=undo_seconds)
     try:
-        values: dict[str, Any] = {
-            "approved_hash": review.hash,
-            "approved_size": review.checked.reached,
-            "scheduled_at": planned,
-        }
-        return _change(broadcast, Change.SCHEDULE, actor, due_at=due, sent_from=broadcast.state, **values), True
+        # An approval stays what it was: it is compared with the audience once more when it begins.
+        values: dict[str, Any] = {"scheduled_at": planned, "due_at": due, "sent_from": broadcast.state}
+        if broadcast.state != State.APPROVED:
+            values |= {"approved_hash": review.hash, "approved_size": review.checked.reached}
+            if needs_approval(review.checked.reached):  # the typed count stood for a second person
+                values |= {"approved_by": actor.name[:150], "approved_at": Now()}
+        return _change(broadcast, Change.SCHEDULE, actor, seen=broadcast.state, **values), True
     except WrongState:
         broadcast.refresh_from_db()
         if broadcast.state in SENT:
@@ -153,12 +154,14 @@ def broadcast_pause(*, broadcast: Broadcast, actor: Actor, reason: str = "") -> 
 
 def broadcast_resume(*, broadcast: Broadcast, actor: Actor) -> Broadcast:
     """Go on where it stopped; nobody gets it twice, and nothing bursts. Raises: WrongState."""
-    # Where it waited for the small group to be looked at, whoever resumes has looked: the rest goes.
-    after_group: dict[str, Any] = (
-        {"is_group_pass": False, "group_ends_at": None, "cursor": 0} if broadcast.group_ends_at else {}
-    )
     with transaction.atomic():
-        resumed = _change(broadcast, Change.RESUME, actor, stop_reason="", **after_group)
+        now = Broadcast.objects.select_for_update(of=("self",), no_key=True).get(pk=broadcast.pk)
+        # Who resumes after the worker stopped it for its small group has looked: the rest goes. A pause of somebody's keeps the hold.
+        has_looked = now.group_ends_at is not None and now.state_by == WORKER.name
+        values: dict[str, Any] = {"is_group_pass": False, "group_ends_at": None, "cursor": 0} if has_looked else {}
+        if now.fanned_out_at is None:  # its audience is compared once more with what was approved
+            values["prepared_at"] = None
+        resumed = _change(broadcast, Change.RESUME, actor, stop_reason="", **values)
         lane_resume(lane_ids=lanes_of(broadcast))
     return resumed
 
@@ -223,6 +226,8 @@ def needs_approval(people: int) -> bool:
     return people >= int(settings.BROADCAST_APPROVAL_FROM)
 
 
+#: What an event tells beside the state.
+_TOLD: Final = ("approved_hash", "approved_size")
 _UNAPPROVED: Final[dict[str, Any]] = {
     "submitted_by": "", "approved_by": "", "approved_at": None, "approved_hash": "", "approved_size": None,
 }  # fmt: skip
@@ -230,12 +235,24 @@ _UNAPPROVED: Final[dict[str, Any]] = {
 
 @transaction.atomic
 def _change(
-    broadcast: Broadcast, change: Change, actor: Actor, *, note: str = "", to: State | None = None, **values: Any
+    broadcast: Broadcast,
+    change: Change,
+    actor: Actor,
+    *,
+    note: str = "",
+    to: State | None = None,
+    seen: str | None = None,
+    **values: Any,
 ) -> Broadcast:
-    """Move it, if it is where the change begins, and record that. Returns it as it is now. Raises: WrongState."""
+    """Move it, if it is where the change begins (and where the caller has `seen` it), and record that. Returns it as it is now.
+
+    Raises: WrongState.
+    """
     origins, target = PATHS[change]
-    locked = Broadcast.objects.select_for_update().select_related("tenant").get(pk=broadcast.pk)
-    if locked.state not in origins:
+    locked = (
+        Broadcast.objects.select_for_update(of=("self",), no_key=True).select_related("tenant").get(pk=broadcast.pk)
+    )
+    if locked.state not in origins or (seen is not None and locked.state != seen):
         raise WrongState(locked, change)
     before = locked.state
     Broadcast.objects.filter(pk=locked.pk).update(
@@ -246,7 +263,7 @@ def _change(
         actor=actor,
         action=change,
         before={"state": before},
-        after={"state": str(to or target)},
+        after={"state": str(to or target), **{name: values[name] for name in _TOLD if values.get(name)}},
         note=note,
     )
     locked.refresh_from_db()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.db import transaction
 
 from broadcasts.actor import Actor
-from broadcasts.changes import WrongState, broadcast_reopen
+from broadcasts.approval import BAND
+from broadcasts.changes import NotReady, WrongState, broadcast_reopen, needs_approval
 from broadcasts.counting import row_range
 from broadcasts.events import event_record
-from broadcasts.fan_out import missing, paces
+from broadcasts.fan_out import missing
 from broadcasts.models import Broadcast
+from broadcasts.preparing import paces
 from broadcasts.states import ENDED, State
 from deliveries.channels import Channel
 from deliveries.dead_letters import GroupKey, Retried, retry
@@ -52,16 +54,27 @@ def broadcast_missing(*, broadcast: Broadcast) -> int:
 def broadcast_send_missing(*, broadcast: Broadcast, actor: Actor) -> int:
     """Let those of the audience get it who have neither a row nor a reason; return how many. 0 changes nothing.
 
-    Nobody gets it twice: their ids are those that they would have had. Raises: WrongState unless it is completed.
+    Nobody gets it twice: their ids are those that they would have had. Raises: WrongState unless it is completed, NotReady for
+    many more than were approved.
     """
     if broadcast.state != State.COMPLETED:
         raise WrongState(broadcast, "send_the_rest_of")
     count = missing(broadcast)
+    _require_few(broadcast, count)
     if count:
         broadcast_reopen(
             broadcast=broadcast, actor=actor, note=f"For {count:,} who were missing", again_from_start=True
         )
     return count
+
+
+def _require_few(broadcast: Broadcast, count: int) -> None:
+    """Refuse to send to many more than were approved. Raises: NotReady."""
+    approved = broadcast.approved_size or 0
+    is_many = count > approved * BAND if broadcast.approved_by else needs_approval(approved + count)
+    if is_many:
+        told = f"{count:,} people are missing, and it was sent as one for {approved:,}. Duplicate it for them, and have that approved."
+        raise NotReady([told])
 
 
 def broadcast_retry_failed(
@@ -90,7 +103,7 @@ def broadcast_go_on(*, broadcast: Broadcast, actor: Actor) -> None:
         pk=broadcast.pk, state=State.SENDING, is_group_pass=True, group_ends_at__isnull=False
     )
     with transaction.atomic():
-        if not looked_at.update(is_group_pass=False, group_ends_at=None, cursor=0):
+        if not looked_at.update(is_group_pass=False, group_ends_at=None, cursor=0, prepared_at=None):
             broadcast.refresh_from_db()
             raise WrongState(broadcast, "go_on_with")
         event_record(broadcast=broadcast, actor=actor, action="group_passed", note="Without waiting any longer.")
@@ -105,6 +118,9 @@ def broadcast_recall(*, broadcast: Broadcast, actor: Actor) -> Recalled:
     if broadcast.stamp_ms is None:
         raise WrongState(broadcast, "remove_from_inboxes")
     with transaction.atomic():
+        now = Broadcast.objects.select_for_update(of=("self",), no_key=True).get(pk=broadcast.pk)
+        if now.state == State.SENDING and now.pinned_audience is None:
+            raise WrongState(now, "remove_from_inboxes")  # its lanes are not open yet
         lanes = Lane.objects.filter(tenant=broadcast.tenant_id, source=broadcast.source, channel=Channel.WS)
         lane_cancel(lane_ids=list(lanes.values_list("id", flat=True)))
         event_record(broadcast=broadcast, actor=actor, action="recall")

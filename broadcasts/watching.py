@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
+from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Q, Value
 from django.db.models.functions import Greatest, Now
 from django.utils import timezone
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 #: Counting may take this share of one connection's time: what is slow is counted less often.
 LOAD_SHARE: Final = 0.1
 LEAST_SECONDS: Final = 1.0
+#: How long a small group that still waits when its time is over may go on waiting, at least.
+GROUP_PATIENCE: Final = timedelta(minutes=10)
 #: Ended ones are counted again when their figures are older than this part of the time since, in minutes at least.
 LATER_FOR: Final = timedelta(days=3)
 LATER_SHARE: Final = 10
@@ -85,25 +88,38 @@ def _told_later() -> list[Broadcast]:
 
 
 def _look_at_group(broadcast: Broadcast, counts: Counts) -> bool:
-    """Stop it where too much of the group failed; let the rest go once its time is over."""
-    failed = counts.of(Status.FAILED)
-    over = failed + counts.of(Status.SENT)
-    share = 100 * failed / over if over else 0.0
-    if share > broadcast.group_failure_percent:
-        broadcast_pause(
-            broadcast=broadcast,
-            actor=WORKER,
-            reason=f"Of the small group {failed:,} of {over:,} failed ({share:.0f} %, and {broadcast.group_failure_percent:g} % is the"
-            " limit). Look at the causes; resume to send it to the rest, or cancel it.",
+    """Stop it where too much of the group failed, or nobody can tell; let the rest go once its time is over."""
+    if broadcast.group_ends_at is None:
+        return False  # the group's rows are still being made
+    failed, sent = counts.of(Status.FAILED), counts.of(Status.SENT)
+    limit = f"{broadcast.group_failure_percent:g} % is the limit"
+    if failed > counts.total * broadcast.group_failure_percent / 100:
+        share = 100 * failed / counts.total
+        return _stop(
+            broadcast, f"Of the small group {failed:,} of {counts.total:,} failed ({share:.0f} %, and {limit})."
         )
-        return True
-    if broadcast.group_ends_at is not None and broadcast.group_ends_at <= timezone.now() and over:
+    now = timezone.now()
+    if now < broadcast.group_ends_at:
+        return False
+    if counts.waiting:
+        patience = max(timedelta(minutes=broadcast.group_minutes), GROUP_PATIENCE)
+        if now < broadcast.group_ends_at + patience:
+            return False
+        return _stop(broadcast, f"Of the small group {counts.waiting:,} of {counts.total:,} still wait to be sent.")
+    if not sent:
+        return _stop(broadcast, "Nobody of the small group got it.")
+    with transaction.atomic():
         rest = Broadcast.objects.filter(pk=broadcast.pk, state=State.SENDING, is_group_pass=True)
-        if rest.update(is_group_pass=False, group_ends_at=None, cursor=0):
-            event_record(
-                broadcast=broadcast, actor=WORKER, action="group_passed", after={"failed": failed, "over": over}
-            )
+        if rest.update(is_group_pass=False, group_ends_at=None, cursor=0, prepared_at=None):
+            after = {"failed": failed, "sent": sent}
+            event_record(broadcast=broadcast, actor=WORKER, action="group_passed", after=after)
     return False
+
+
+def _stop(broadcast: Broadcast, why: str) -> bool:
+    what_to_do = "Look at the causes; resume to send it to the rest, or cancel it."
+    broadcast_pause(broadcast=broadcast, actor=WORKER, reason=f"{why} {what_to_do}")
+    return True
 
 
 def _complete(broadcast: Broadcast, counts: Counts) -> bool:

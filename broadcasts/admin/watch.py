@@ -20,7 +20,7 @@ from broadcasts.admin.left_out import left_out_page
 from broadcasts.admin.watch_view import Rights, live_context
 from broadcasts.admin.words import state_chip
 from broadcasts.audience import audience_words
-from broadcasts.changes import WrongState
+from broadcasts.changes import NotReady, WrongState
 from broadcasts.models import Broadcast
 from broadcasts.progress import read
 from broadcasts.results import Result, results
@@ -254,6 +254,6 @@ class WatchPages(_Base):
         broadcast = broadcast_get(pk)
         try:
             say(request, do(broadcast))
-        except (WrongState, CannotRetryError, ValueError, TimeoutError) as error:
+        except (WrongState, NotReady, CannotRetryError, ValueError, TimeoutError) as error:
             say(request, f"Nothing was changed: {error}", bad=True)
         return HttpResponseRedirect(broadcast_url(broadcast))

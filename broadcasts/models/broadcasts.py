@@ -90,8 +90,12 @@ class Broadcast(models.Model):
     last_contact_id = models.BigIntegerField(null=True, blank=True, help_text="Contacts made later get nothing.")
     cursor = models.BigIntegerField(default=0, help_text="Contacts up to this id are done.")
     is_group_pass = models.BooleanField(default=False, help_text="The small group is being prepared, or looked at.")
+    group_draw = models.BigIntegerField(null=True, blank=True, help_text="Whose draw is at most this is in the group.")
     group_ends_at = models.DateTimeField(null=True, blank=True)
     passes = models.PositiveIntegerField(default=0, help_text="How often it walked through the whole audience.")
+    pinned_audience = models.JSONField(
+        null=True, blank=True, help_text="The rules of saved segments as they were when it began, by the segment's id."
+    )
     prepared_at = models.DateTimeField(null=True, blank=True)
     fanned_out_at = models.DateTimeField(null=True, blank=True)
 
