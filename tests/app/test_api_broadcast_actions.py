@@ -76,7 +76,13 @@ def in_state(tenant: Any, state: State) -> Broadcast:
     now = timezone.now()
     values: dict[str, Any] = {"state": state, "approved_hash": "h", "due_at": now}
     if state in BEGUN:
-        values |= {"started_at": now, "stamp_ms": 1_700_000_000_000, "fanned_out_at": now, "last_contact_id": 0}
+        values |= {
+            "started_at": now,
+            "stamp_ms": 1_700_000_000_000,
+            "fanned_out_at": now,
+            "last_contact_id": 0,
+            "pinned_audience": {},
+        }
     Broadcast.objects.filter(pk=broadcast.pk).update(**values)
     broadcast.refresh_from_db()
     return broadcast
@@ -196,7 +202,7 @@ class TestSending:
             ({"title": "", "body": "", "template_code": "gone"}, {}, "is not published"),
             ({"channels": []}, {}, "No channel is chosen."),
             ({"channels": ["sms"]}, {}, "has no provider"),
-            ({"body": "{{ contact.attributes.city }}"}, {}, "have no attributes.city"),
+            ({"body": "{{ contact.attributes.city }}"}, {}, "no attributes.city"),
         ],
     )
     def test_what_blocks_it_is_said_and_nothing_is_half_done(self, call, key, values, body, problem: str) -> None:
@@ -342,7 +348,7 @@ class TestChecking:
     def test_a_draft_that_is_far_from_ready_says_what_blocks_it(self, call, key) -> None:
         broadcast = draft(key.tenant, title="", body="", channels=[], audience={})
         body = call.post(f"broadcasts/{broadcast.pk}/dry-run/").body
-        assert (body["people"], body["samples"], len(body["blockers"])) == (0, [], 2)
+        assert (body["people"], body["samples"], len(body["blockers"])) == (0, [], 3)
 
     def test_a_test_goes_to_an_address_that_is_nobodys(self, call, key) -> None:
         broadcast = draft(key.tenant)
