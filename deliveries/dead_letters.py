@@ -16,6 +16,7 @@ from django.db import connection, transaction
 
 from deliveries import hints, lifecycle
 from deliveries.ingest import refusal_of
+from deliveries.lifecycle import has_younger
 from deliveries.models import DeadLetter
 
 CHUNK = 500
@@ -47,15 +48,18 @@ COUNT_TOO_LATE = f"""
 SELECT count(*) FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
 WHERE {OPEN_IN_GROUP} AND {TOO_LATE}
 """
+# The delivery is locked first, as whoever sends a single one again does: what they hold is left to them.
 TAKE = f"""
 SELECT letter.id, letter.delivery_id
 FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
-WHERE {OPEN_IN_GROUP} AND letter.id > %(after)s AND NOT {TOO_LATE}
-ORDER BY letter.id LIMIT %(limit)s FOR NO KEY UPDATE OF letter SKIP LOCKED
+WHERE {OPEN_IN_GROUP} AND letter.id > %(after)s AND NOT {TOO_LATE} AND NOT {has_younger("delivery")}
+ORDER BY letter.id LIMIT %(limit)s FOR NO KEY UPDATE OF delivery, letter SKIP LOCKED
 """
-MOVE = """
+# A recipient of a fan-out whose row was sent again since: the newer row tells what became of it.
+SETTLE_OVERTAKEN = f"""
 UPDATE deliveries_deadletter SET state = 'retrying', settled_by = %(by)s, settled_at = statement_timestamp()
-WHERE delivery_id = ANY (%(deliveries)s) AND state = 'open'
+WHERE id IN (SELECT letter.id FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
+    WHERE {OPEN_IN_GROUP} AND {has_younger("delivery")} FOR NO KEY UPDATE OF letter SKIP LOCKED)
 """
 DISMISS = f"""
 UPDATE deliveries_deadletter letter SET state = 'dismissed', note = %(note)s, settled_by = %(by)s, settled_at = statement_timestamp()
@@ -159,6 +163,7 @@ def retry(*, group: GroupKey, limit: int | None = None, pace_per_minute: int | N
         _reason, refusal = refusal_of(tenants[0], group.channel)
         stay = _count(COUNT_OPEN, group)
         raise CannotRetryError(f"{refusal}. {stay:,} {'stays' if stay == 1 else 'stay'} open.")
+    _settle_overtaken(group, by)
     moved, after = 0, 0
     while limit is None or moved < limit:
         size = CHUNK if limit is None else min(CHUNK, limit - moved)
@@ -199,13 +204,15 @@ def _take(group: GroupKey, *, after: int, limit: int) -> list[tuple[int, int]]:
         return list(cursor.fetchall())
 
 
+def _settle_overtaken(group: GroupKey, by: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(SETTLE_OVERTAKEN, {**group.parameters(), "by": by[:150]})
+
+
 def _replay(group: GroupKey, delivery_ids: Sequence[int], pace_per_minute: int | None, by: str) -> int:
-    """Replay these and move those dead letters that were replayed; one whose expiry passed just now stays open."""
+    """Replay these, which settles their dead letters; one whose expiry passed just now stays open."""
     if not delivery_ids:
         return 0
-    replayed = lifecycle.replay(
-        delivery_ids=delivery_ids, by=by, source=group.lane_source, pace_per_minute=pace_per_minute
+    return len(
+        lifecycle.replay(delivery_ids=delivery_ids, by=by, source=group.lane_source, pace_per_minute=pace_per_minute)
     )
-    with connection.cursor() as cursor:
-        cursor.execute(MOVE, {"deliveries": list(replayed), "by": by[:150]})
-        return int(cursor.rowcount)

@@ -100,10 +100,13 @@ NOTIFICATION_JOB_SCHEMA: Final[dict[str, Any]] = {
         {"required": ["content"], "properties": {"content": {"type": "object"}, "template_code": _NULL}},
     ],
     "properties": {
-        "job_id": _uuid(
-            "The idempotency key within the tenant: the same job again is dropped, another body is rejected.",
-            "0b9c1b0e-7f2d-4d0e-9f43-2f6f6a1d3c55",
-        ),
+        "job_id": {
+            **_uuid(
+                "The idempotency key within the tenant: the same job again is dropped, another body is rejected. Version 8 is reserved.",
+                "0b9c1b0e-7f2d-4d0e-9f43-2f6f6a1d3c55",
+            ),
+            "pattern": f"^{fields.JOB_ID_PATTERN}$",
+        },
         "user_id": _uuid("The contact to reach.", "2d6a1f64-9a3b-4a55-8f64-1e2f3a4b5c6d"),
         "channel": {
             "type": "string",

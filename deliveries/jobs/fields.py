@@ -23,6 +23,9 @@ FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 2199
 
 UUID_PATTERN: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+JOB_ID_PATTERN: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-79a-f][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+#: The version digit of ids that only the service makes (RFC 9562, 5.8): the rows of one fan-out are found by a range of them.
+RESERVED_VERSION: Final = 8
 CHANNEL_PATTERN: Final = f"[a-z0-9_-]{{1,{MAX_CHANNEL}}}"
 LOCALE_PATTERN: Final = "[A-Za-z]{1,8}(?:[-_][A-Za-z0-9]{1,8})*"
 #: RFC 3339 with T and Z in upper case (section 5.6 asks for it), up to nanoseconds, no leap second.
@@ -58,6 +61,18 @@ def take_uuid(fields: dict[str, Any], key: str, path: str) -> UUID:
         raise InvalidJob("invalid_uuid", f"{_show(value)} is no canonical lower-case UUID.", path=path)
     if found == _NIL:
         raise InvalidJob("nil_uuid", "the nil UUID names nobody; send the real id.", path=path)
+    return found
+
+
+def take_job_id(fields: dict[str, Any], key: str, path: str) -> UUID:
+    """Take a required UUID as `take_uuid` does, but none of version 8: the service makes those itself, for many people at once.
+
+    Raises: InvalidJob.
+    """
+    found = take_uuid(fields, key, path)
+    if found.int >> 76 & 0xF == RESERVED_VERSION:
+        problem = f"{str(found)!r} is of version 8, which the service keeps for itself; use version 4 or 7."
+        raise InvalidJob("reserved_uuid", problem, path=path)
     return found
 
 

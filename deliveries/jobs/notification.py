@@ -104,7 +104,7 @@ def _judge(raw: bytes, now: datetime, place: str) -> NotificationJob | InvalidJo
 
 
 def _job(decoded: dict[str, Any], now: datetime) -> NotificationJob:
-    job_id = fields.take_uuid(decoded, "job_id", "job_id")
+    job_id = fields.take_job_id(decoded, "job_id", "job_id")
     user_id = fields.take_uuid(decoded, "user_id", "user_id")
     channel = fields.check_channel(decoded.get("channel"), "channel")
     meta = fields.take_object(decoded, "meta", "meta") or {}

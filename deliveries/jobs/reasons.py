@@ -35,6 +35,7 @@ REASONS: Final = MappingProxyType(
         "negative_number": "A number is negative where that has no meaning. Send 0 or more.",
         "invalid_uuid": "An id is not a canonical lower-case UUID. Send it as 8-4-4-4-12 lower-case hex digits.",
         "nil_uuid": "An id is the nil UUID (all zeros). Send the real id.",
+        "reserved_uuid": "A `job_id` is a UUID of version 8, which the service keeps for itself. Use version 4 or 7.",
         "invalid_timestamp": "A time is not RFC 3339. Write it like 2025-11-14T12:00:00Z.",
         "date_without_time": "A time is only a date. Add the time and zone, like 2025-11-14T12:00:00Z.",
         "timestamp_without_zone": "A time has no zone, so its moment is unknown. Add Z or an offset such as +03:00.",

@@ -26,7 +26,7 @@ from deliveries.lifecycle.finish import Outcome, finish
 from deliveries.lifecycle.holds import hold_let_go, hold_place
 from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace, lanes_open
 from deliveries.lifecycle.outcome import Recorded, record_outcomes
-from deliveries.lifecycle.replay import cancel, replay
+from deliveries.lifecycle.replay import cancel, has_younger, replay
 from deliveries.lifecycle.serving import unserved
 from deliveries.lifecycle.settle import Swept, sweep
 from deliveries.lifecycle.start import Person, give_back, start
@@ -47,6 +47,7 @@ __all__ = [
     "claim_suspects",
     "finish",
     "give_back",
+    "has_younger",
     "hold_let_go",
     "hold_place",
     "insert_people",

@@ -1,6 +1,6 @@
 """Replay and cancel: what staff and callers may do to single rows.
 
-A replay never touches the old row: it makes a new one that points at it.
+A replay never touches the old row: it makes a new one that points at it, and settles the old one's dead letter.
 """
 
 from __future__ import annotations
@@ -26,22 +26,44 @@ ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute
     WHERE excluded.source <> '' AND excluded.pace_per_minute IS NOT NULL
 """
 
-# An expiry that has passed would settle the new row at once, so the caller leaves those out ("too late"). Of a blanked row nobody
-# has the words any more.
+
+def _is_of_fan_out(row: str) -> str:
+    """Return the SQL condition that a row is a fan-out's, or a replay of such: only they have ids of version 8 and these origins."""
+    return f"(substr({row}.job_id::text, 15, 1) = '8' AND ({row}.entrance LIKE '{ENTRANCE}%%' OR {row}.replay_of_id IS NOT NULL))"
+
+
+def has_younger(row: str) -> str:
+    """Return the SQL condition that the recipient of a fan-out's row has a younger one: this row was sent again, or one after it."""
+    return f"""({_is_of_fan_out(row)} AND EXISTS (SELECT FROM notification_delivery younger
+        WHERE younger.tenant_id = {row}.tenant_id AND younger.job_id > {row}.job_id
+            AND younger.job_id <= (left({row}.job_id::text, 34) || 'ff')::uuid))"""
+
+
 # A fan-out's row keeps its replays in its own range: the last byte of its id counts them (`broadcasts/job_ids.py`). All others get a
-# random id. Only a fan-out makes ids of version 8, and only its rows have replays with such.
-IS_OF_FAN_OUT = (
-    f"""substr(d.job_id::text, 15, 1) = '8' AND (d.entrance LIKE '{ENTRANCE}%%' OR d.replay_of_id IS NOT NULL)"""
-)
+# random id.
 NEXT_OF_RANGE = """(SELECT CASE WHEN right(last.id, 2) = 'ff' THEN gen_random_uuid()
         ELSE (left(last.id, 34) || lpad(to_hex(('x' || right(last.id, 2))::bit(8)::int + 1), 2, '0'))::uuid END
     FROM (SELECT r.job_id::text AS id FROM notification_delivery r
           WHERE r.tenant_id = d.tenant_id AND r.job_id >= d.job_id
             AND r.job_id <= (left(d.job_id::text, 34) || 'ff')::uuid ORDER BY r.job_id DESC LIMIT 1) last)"""
+# Two replays of one recipient's rows at once would take the same next id: the one that comes second waits at the recipient's first row.
+LOCK_RANGES = f"""
+SELECT FROM notification_delivery WHERE id = ANY (ARRAY(
+    SELECT (SELECT r.id FROM notification_delivery r WHERE r.tenant_id = d.tenant_id AND r.job_id <= d.job_id
+                AND r.job_id >= (left(d.job_id::text, 34) || '00')::uuid ORDER BY r.job_id LIMIT 1)
+    FROM notification_delivery d WHERE d.id = ANY (%(ids)s) AND {_is_of_fan_out("d")}))
+ORDER BY id FOR NO KEY UPDATE
+"""
+SETTLE_LETTERS = """
+UPDATE deliveries_deadletter SET state = 'retrying', settled_by = %(by)s, settled_at = statement_timestamp()
+WHERE delivery_id = ANY (%(ids)s) AND state = 'open'
+"""
+# An expiry that has passed would settle the new row at once, so the caller leaves those out ("too late"). Of a blanked row nobody
+# has the words any more.
 REPLAY = f"""
 INSERT INTO notification_delivery (tenant_id, job_id, user_id, channel, priority, lane_id, template_code, locale, category, content,
     data, meta, body_hash, is_test, entrance, replay_of_id, created_at, accepted_at, expires_at, status, next_attempt_at, hold_id)
-SELECT d.tenant_id, CASE WHEN {IS_OF_FAN_OUT} THEN {NEXT_OF_RANGE} ELSE gen_random_uuid() END,
+SELECT d.tenant_id, CASE WHEN {_is_of_fan_out("d")} THEN {NEXT_OF_RANGE} ELSE gen_random_uuid() END,
     d.user_id, d.channel, d.priority, l.id, d.template_code, d.locale, d.category, d.content, d.data,
     d.meta, d.body_hash, d.is_test OR %(is_test)s, 'replay:' || %(by)s, d.id, d.created_at, statement_timestamp(), d.expires_at, 'PENDING',
     statement_timestamp(), {aside_for("d")}
@@ -72,6 +94,8 @@ def replay(
 ) -> dict[int, UUID]:
     """Make a new delivery of each finished one and return the new job ids by old delivery id. One transaction.
 
+    The open dead letter of what was replayed is settled. Of a fan-out's recipient name one row at most (`has_younger`).
+
     The old row keeps its status; the new one has its own job_id (so its own Message-ID) and `replay_of`. Left out are rows that are
     still open, whose data was removed, whose expiry has passed, or whose channel has no sender now: they would wait for ever.
     `source` names the lane, `pace_per_minute` sets its speed (only with a source of its own; None leaves the speed that it has).
@@ -88,9 +112,12 @@ def replay(
         **asked(),
     }
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(LOCK_RANGES, values)
         cursor.execute(REPLAY_LANES, values)
         cursor.execute(REPLAY, values)
-        return dict(cursor.fetchall())
+        made = dict(cursor.fetchall())
+        cursor.execute(SETTLE_LETTERS, {"ids": list(made), "by": by[:150]})
+        return made
 
 
 def cancel(*, tenant_id: int, delivery_ids: Sequence[int], by: str) -> int:

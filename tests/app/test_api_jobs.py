@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -39,7 +39,7 @@ BAD_BODIES = {
     b"{}": "missing",
 }
 BAD_FIELDS = {
-    "job_id": (str(UUID(int=0)), "nil_uuid"),
+    "job_id": ("019a0000-0000-8007-8000-000000010100", "reserved_uuid"),
     "user_id": ("ABC", "invalid_uuid"),
     "channel": (True, "wrong_type"),
     "created_at": ("2026-01-02", "date_without_time"),

@@ -322,6 +322,30 @@ def test_what_is_tried_again_counts_in_the_place_of_what_failed(tenant: Tenant) 
     assert (counts.total, counts.of(Status.SENT), counts.of(Status.FAILED)) == (3, 3, 0)
 
 
+@pytest.mark.parametrize(
+    "again", [(), (0,), (0, 0), (0, 1), (0, 1, 0, 2)], ids=["never", "once", "twice the first", "in a row", "any"]
+)
+def test_each_recipient_counts_once_however_often_and_whichever_row_was_replayed(
+    tenant: Tenant, again: tuple[int, ...]
+) -> None:
+    """`again`: which row of the first recipient is replayed each time, by its age."""
+    ContactFactory.create_batch(3, tenant=tenant)
+    broadcast = fan_out(tenant)
+    send_all()
+    person = rows_of(broadcast).order_by("job_id")[0].user_id
+    of_person = Delivery.objects.filter(user_id=person).order_by("id")
+    for age in again:
+        assert lifecycle.replay(delivery_ids=[of_person[age].pk], by="ben")
+        rows = claim()
+        start(rows)
+        finish(*(failed(row) for row in rows))
+
+    counts = count(broadcast)
+    recipients = {str(job_id)[:-2] for job_id in Delivery.objects.values_list("job_id", flat=True)}
+    assert counts.total == len(recipients) == 3
+    assert (counts.of(Status.FAILED), counts.of(Status.SENT)) == ((1, 2) if again else (0, 3))
+
+
 def test_two_workers_start_each_due_broadcast_once(tenant: Tenant) -> None:
     ContactFactory(tenant=tenant)
     broadcasts = [send(draft(tenant)) for _each in range(3)]

@@ -237,6 +237,8 @@ FIELDS: list[tuple[str, str, dict[str, Any]]] = [
     ("invalid_uuid", "user_id", {"user_id": USER_ID + "\n"}),
     ("nil_uuid", "job_id", {"job_id": str(UUID(int=0))}),
     ("nil_uuid", "user_id", {"user_id": str(UUID(int=0))}),
+    ("reserved_uuid", "job_id", {"job_id": "019a0000-0000-8007-8000-000000010100"}),
+    ("reserved_uuid", "job_id", {"job_id": "019a0000-0000-8007-0000-000000010100"}),
     ("invalid_timestamp", "created_at", {"created_at": "yesterday"}),
     ("invalid_timestamp", "created_at", {"created_at": "2025-02-30T00:00:00Z"}),
     ("invalid_timestamp", "created_at", {"created_at": "2025-11-14T24:00:00Z"}),
@@ -288,6 +290,17 @@ def test_a_wrong_field_is_refused_by_name(reason: str, path: str, change: dict[s
     assert invalid.dlq_message == invalid.message == str(invalid)
     assert invalid.message.startswith(path)
     assert "\n" not in invalid.message
+
+
+@pytest.mark.parametrize("version", [version for version in "0123456789abcdef" if version != "8"])
+def test_a_job_id_may_be_of_any_version_but_the_reserved_one(version: str) -> None:
+    job_id = f"019a0000-0000-{version}007-8000-000000010100"
+    assert str(parse_job(json.dumps(SMALLEST | {"job_id": job_id}).encode(), now=NOW).job_id) == job_id
+
+
+def test_a_person_may_have_an_id_of_version_8() -> None:
+    user_id = "019a0000-0000-8007-8000-000000010100"
+    assert str(parse_job(json.dumps(SMALLEST | {"user_id": user_id}).encode(), now=NOW).user_id) == user_id
 
 
 @pytest.mark.parametrize("key", ["job_id", "user_id", "channel", "template_code", "created_at"])
