@@ -111,12 +111,25 @@ def _seen(request: HttpRequest, broadcast: Broadcast) -> Review:
         if request.POST.get("revision") != str(broadcast.revision):
             raise NotSeen(f"{broadcast.updated_by} changed it after you looked. Look at it again.")
         reviewed = review(broadcast)
-        seen = request.POST.get("people", "")
-        reached = reviewed.checked.reached
-        if seen.isascii() and seen.isdecimal() and len(seen) < 12 and not is_in_band(approved=int(seen), now=reached):
-            raise NotSeen(f"You saw {int(seen):,} people and it would reach {reached:,} now. Look at it again.")
+        if not reviewed.blockers:  # what is blocked has no hash, and the service says why it is
+            _require_seen(request, reviewed)
         return reviewed
     return review(broadcast)
+
+
+def _require_seen(request: HttpRequest, reviewed: Review) -> None:
+    """Refuse where words or people are others than those on the page, or the page said of none. Raises: NotSeen."""
+    people, reached = request.POST.get("people", ""), reviewed.checked.reached
+    if not (people.isascii() and people.isdecimal() and len(people) < 12 and request.POST.get("hash")):
+        raise NotSeen(
+            "The page did not say which words and people you saw. This is what is there now; look at it again."
+        )
+    if not is_in_band(approved=int(people), now=reached):
+        raise NotSeen(f"You saw {int(people):,} people and it would reach {reached:,} now. Look at it again.")
+    if request.POST["hash"] != reviewed.hash:
+        raise NotSeen(
+            "Its template, mail frame or audience was changed after you looked. This is what is there now; look at it again."
+        )
 
 
 def _done(request: HttpRequest, pk: int, do: Callable[[Broadcast], str]) -> HttpResponse:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from broadcasts.api.calling import BroadcastView, actor_of
+from broadcasts.api.calling import BroadcastView, actor_of, taken
 from broadcasts.api.serializers import BroadcastSerializer, StrictSerializer
 from broadcasts.changes import (
+    WrongState,
     broadcast_approve,
     broadcast_edit_again,
     broadcast_reject,
@@ -18,11 +19,26 @@ from broadcasts.changes import (
     broadcast_withdraw,
 )
 from broadcasts.review import review
+from broadcasts.states import State
 from deliveries.api.documentation import TENANT_PARAMETER, Handler, documented, errors
+from deliveries.api.errors import ApiError
 from deliveries.api.fields import TextField
 
 WRITES = {"POST": ("change",)}
 APPROVES = {"POST": ("approve",)}
+
+
+_LOOK: Final = "Give the `hash` that `dry-run/` answered: it says which words and people you looked at."
+
+
+class ApproveSerializer(StrictSerializer):
+    """What was looked at."""
+
+    hash = TextField(
+        max_length=64,
+        help_text="As `dry-run/` gave it.",
+        error_messages=dict.fromkeys(("required", "blank", "null"), _LOOK),
+    )
 
 
 class NoteSerializer(StrictSerializer):
@@ -76,14 +92,25 @@ class ApproveView(BroadcastView):
 
     @action(
         "approve",
-        "Approve exactly what is there now",
-        "403 `own_approval` for who wrote it or asked. A key counts as a person of its own.",
+        "Approve exactly what was looked at",
+        (
+            "403 `own_approval` for who wrote it or asked. A key counts as a person of its own. `hash` is what `dry-run/` answered; 409 "
+            "`changed_meanwhile` where the words or the audience are others by now: look again."
+        ),
+        request=ApproveSerializer,
     )
     def post(self, request: Request, broadcast_id: int) -> Response:
-        """Approve it as it is reviewed now."""
+        """Approve it, if it is what the caller saw."""
         broadcast = self.find(broadcast_id)
+        seen = taken(ApproveSerializer(data=request.data))["hash"]
         with self.refusals():
+            if broadcast.state != State.AWAITING_APPROVAL:
+                raise WrongState(broadcast, "approve")
             found = review(broadcast)
+            if not found.blockers and seen != found.hash:
+                raise ApiError(
+                    409, "changed_meanwhile", "Words or audience were changed since that dry run. Do another."
+                )
             return self.word(broadcast_approve(broadcast=broadcast, actor=actor_of(request), review=found))
 
 

@@ -73,6 +73,9 @@ class CheckSerializer(serializers.Serializer[Any]):
     ends_at = serializers.DateTimeField(allow_null=True)
     too_late = serializers.IntegerField(help_text="Messages that expire before their turn.")
     needs_approval = serializers.BooleanField()
+    hash = serializers.CharField(
+        allow_blank=True, help_text="Of these words and this audience, for `approve/`; empty while something blocks it."
+    )
     blockers = serializers.ListField(child=serializers.CharField())
     warnings = serializers.ListField(child=serializers.CharField())
     samples = RecipientSerializer(many=True, allow_null=True)
@@ -119,6 +122,7 @@ class DryRunView(BroadcastView):
             "ends_at": None if checked.seconds is None else begins + timedelta(seconds=checked.seconds),
             "too_late": checked.too_late,
             "needs_approval": needs_approval(checked.reached),
+            "hash": found.hash,
             "blockers": found.blockers,
             "warnings": found.warnings,
             "samples": _samples(broadcast, checked) if may_see else None,

@@ -11,10 +11,13 @@ from django.test import Client
 from django.urls import reverse
 
 from broadcasts.drafts import broadcast_edit
-from broadcasts.models import Broadcast, BroadcastEvent
+from broadcasts.models import Audience, Broadcast, BroadcastEvent
+from broadcasts.review import review
 from broadcasts.states import State
-from deliveries.models import Tenant
-from tests.factories import ContactFactory
+from deliveries.models import Template, Tenant
+from deliveries.rendering import ContentSource
+from deliveries.templating import template_publish, template_save_draft
+from tests.factories import AudienceFactory, ContactFactory, TemplateFactory
 from tests.mass import ANA, draft
 
 pytestmark = pytest.mark.django_db
@@ -55,7 +58,7 @@ def url(broadcast: Broadcast, action: str = "change") -> str:
 def press(client: Client, broadcast: Broadcast, action: str, **fields: Any) -> str:
     """Press a button as the page shows it, and return what the person is told."""
     broadcast.refresh_from_db()
-    posted = {"revision": str(broadcast.revision), "people": "2", **fields}
+    posted = {"revision": str(broadcast.revision), "people": "2", "hash": review(broadcast).hash, **fields}
     answer = client.post(url(broadcast, action), posted, follow=True)
     broadcast.refresh_from_db()
     return " ".join(str(message) for message in answer.context["messages"])
@@ -174,6 +177,56 @@ def test_what_was_changed_after_somebody_looked_is_not_done(
 
     assert "ana changed it after you looked" in told
     assert broadcast.state == State.DRAFT
+
+
+@pytest.mark.parametrize("lost", ["people", "hash", "revision"])
+@pytest.mark.parametrize("action", ["approve", "send"])
+def test_a_page_that_does_not_say_what_was_seen_decides_nothing(
+    person: Callable[..., Client], broadcast: Broadcast, action: str, lost: str
+) -> None:
+    person("ben", *MAY_DO_IT_ALL)
+    press(person("ana", *EDIT), broadcast, "submit")
+
+    told = press(person("ben", *MAY_DO_IT_ALL), broadcast, action, **{lost: ""})
+
+    assert "look at it again" in told.lower()
+    assert broadcast.state == State.AWAITING_APPROVAL
+
+
+def publish(template: Template) -> None:
+    words = {"en": ContentSource(subject="Other words", text="Hello.", locale="en")}
+    template_publish(version=template_save_draft(template=template, contents=words, default_locale="en"))
+
+
+def plan_is(plan: str) -> dict[str, Any]:
+    return {"match": "all", "rules": [{"field": "attributes.plan", "type": "text", "op": "is", "value": plan}]}
+
+
+def point_elsewhere(audience: Audience) -> None:
+    audience.rules = plan_is("free")
+    audience.save()
+
+
+@pytest.mark.parametrize("change", [publish, point_elsewhere])
+def test_a_template_or_segment_changed_after_somebody_looked_is_not_approved(
+    person: Callable[..., Client], tenant: Tenant, change: Callable[[Any], None]
+) -> None:
+    for plan in ("gold", "gold", "free", "free"):
+        ContactFactory(tenant=tenant, attributes={"plan": plan})
+    template = TemplateFactory(tenant=tenant, code="offer")
+    segment = AudienceFactory(tenant=tenant, rules=plan_is("gold"))
+    broadcast = draft(tenant, title="", body="", template_code="offer", audience={"type": "audience", "id": segment.pk})
+    ben = person("ben", "view_broadcast", "approve_broadcast")
+    press(person("ana", *EDIT), broadcast, "submit")
+    seen = review(broadcast).hash
+    assert seen
+    assert f'name="hash" value="{seen}"' in decide(ben, broadcast)
+
+    change(template if change is publish else segment)
+
+    assert "was changed after you looked" in press(ben, broadcast, "approve", hash=seen)
+    assert broadcast.state == State.AWAITING_APPROVAL
+    assert "Approved" in press(ben, broadcast, "approve")
 
 
 def test_many_more_people_than_were_seen_are_not_written_to(
