@@ -20,6 +20,7 @@ from broadcasts.changes import (
 )
 from broadcasts.review import review
 from broadcasts.states import State
+from deliveries.api.callers import caller_of
 from deliveries.api.documentation import TENANT_PARAMETER, Handler, documented, errors
 from deliveries.api.errors import ApiError
 from deliveries.api.fields import TextField
@@ -85,6 +86,12 @@ class WithdrawView(BroadcastView):
         return self.act(broadcast_withdraw, broadcast_id)
 
 
+def require_person(request: Request) -> None:
+    """Refuse keys: one has no owner, so that a second of them would be no second person. Raises: ApiError 403 `staff_only`."""
+    if caller_of(request).staff_id is None:
+        raise ApiError(403, "staff_only", "Only people approve or send back: sign in as staff. A key may do the rest.")
+
+
 class ApproveView(BroadcastView):
     """Approve."""
 
@@ -94,7 +101,7 @@ class ApproveView(BroadcastView):
         "approve",
         "Approve exactly what was looked at",
         (
-            "403 `own_approval` for who wrote it or asked. A key counts as a person of its own. `hash` is what `dry-run/` answered; 409 "
+            "For staff: a key gets 403 `staff_only`. 403 `own_approval` for who wrote it or asked. `hash` is what `dry-run/` answered; 409 "
             "`changed_meanwhile` where the words or the audience are others by now: look again."
         ),
         request=ApproveSerializer,
@@ -102,6 +109,7 @@ class ApproveView(BroadcastView):
     def post(self, request: Request, broadcast_id: int) -> Response:
         """Approve it, if it is what the caller saw."""
         broadcast = self.find(broadcast_id)
+        require_person(request)
         seen = taken(ApproveSerializer(data=request.data))["hash"]
         with self.refusals():
             if broadcast.state != State.AWAITING_APPROVAL:
@@ -119,9 +127,11 @@ class RejectView(BroadcastView):
 
     staff_actions = APPROVES
 
-    @action("reject", "Send it back to its writer", request=NoteSerializer)
+    @action("reject", "Send it back to its writer", "For staff: a key gets 403 `staff_only`.", request=NoteSerializer)
     def post(self, request: Request, broadcast_id: int) -> Response:
         """Reject it with a word why."""
+        self.find(broadcast_id)
+        require_person(request)
         return self.act(broadcast_reject, broadcast_id, NoteSerializer)
 
 

@@ -87,6 +87,10 @@ def in_state(tenant: Any, state: State) -> Broadcast:
     return broadcast
 
 
+#: What people decide and keys do not.
+DECISIONS = {"approve", "reject"}
+
+
 def body_of(action: str, broadcast: Broadcast) -> Any:
     """Return what an action is given: to approve it, what a dry run answers."""
     return {"hash": review(broadcast).hash} if action == "approve" else BODIES.get(action)
@@ -104,7 +108,7 @@ def test_every_action_is_in_the_matrix() -> None:
 def test_what_a_state_allows_is_done(call, key, action: str, state: State) -> None:
     ContactFactory(tenant=key.tenant)
     broadcast = in_state(key.tenant, state)
-    if action == "approve":
+    if action in DECISIONS:
         call = staff("approve_broadcast", "view_broadcast")
     answer = call.post(f"broadcasts/{broadcast.pk}/{action}/", body_of(action, broadcast))
     assert answer.status == (201 if action == "duplicate" else 200), answer
@@ -114,7 +118,7 @@ def test_what_a_state_allows_is_done(call, key, action: str, state: State) -> No
         event = BroadcastEvent.objects.filter(broadcast=broadcast).first()
         assert event is not None
         assert (event.address, event.before["state"]) == ("127.0.0.1", state)
-        assert event.actor == (User.objects.get().username if action == "approve" else f"key:{key.prefix}")
+        assert event.actor == (User.objects.get().username if action in DECISIONS else f"key:{key.prefix}")
 
 
 @pytest.mark.parametrize(("action", "state"), [(a, s) for a, s in product(MATRIX, State) if s not in MATRIX[a]])
@@ -122,6 +126,8 @@ def test_what_a_state_forbids_is_409_and_changes_nothing(call, key, action: str,
     ContactFactory(tenant=key.tenant)
     broadcast = in_state(key.tenant, state)
     before = everything()
+    if action in DECISIONS:
+        call = staff("approve_broadcast")
     answer = call.post(f"broadcasts/{broadcast.pk}/{action}/", BODIES.get(action))
     assert (answer.status, answer.body["code"], answer.body["status"]) == (409, "wrong_state", state)
     assert everything() == before
@@ -242,14 +248,30 @@ class TestApproval:
         assert (refused.status, refused.body["code"]) == (409, "not_ready")
         assert "somebody else has to approve" in refused.body["problems"][0]
         assert call.post(f"{path}submit/").body["status"] == "awaiting_approval"
-        own = call.post(f"{path}approve/", {"hash": call.post(f"{path}dry-run/").body["hash"]})
-        assert (own.status, own.body["code"]) == (403, "own_approval")
         ben = staff("approve_broadcast", "view_broadcast")
         seen = ben.post(f"{path}dry-run/").body["hash"]
         approved = ben.post(f"{path}approve/", {"hash": seen}).body
         assert approved["status"] == "approved"
         assert (approved["approval"]["approved_size"], approved["approval"]["approved_hash"]) == (2, seen)
         assert call.post(f"{path}send-now/").body["already"] is False
+
+    @pytest.mark.parametrize("action", sorted(DECISIONS))
+    def test_a_second_key_is_no_second_person(self, call, key, action: str) -> None:
+        broadcast = draft(key.tenant)
+        call.post(f"broadcasts/{broadcast.pk}/submit/")
+        before = everything()
+        other = Caller(ApiKeyFactory(tenant=key.tenant))
+        answer = other.post(f"broadcasts/{broadcast.pk}/{action}/", body_of(action, broadcast))
+        assert (answer.status, answer.body["code"]) == (403, "staff_only")
+        assert everything() == before
+
+    def test_nobody_approves_their_own(self, key) -> None:
+        ana = staff("add_broadcast", "change_broadcast", "approve_broadcast")
+        asked = {"title": "A", "body": "b", "audience": {"type": "all_users"}}
+        made = Broadcast.objects.get(pk=ana.post(f"broadcasts/?tenant={key.tenant.slug}", asked).body["id"])
+        ana.post(f"broadcasts/{made.pk}/submit/")
+        own = ana.post(f"broadcasts/{made.pk}/approve/", body_of("approve", made))
+        assert (own.status, own.body["code"]) == (403, "own_approval")
 
     def test_an_approved_one_that_is_scheduled_keeps_its_approval(self, call, key) -> None:
         staff("approve_broadcast")
