@@ -15,8 +15,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from broadcasts.admin import words
-from broadcasts.admin.base import broadcast_get
+from broadcasts.admin.base import actor_of, broadcast_get
 from broadcasts.admin.compose_review import checked_context, moment_words
+from broadcasts.approvers import is_alone, is_author
 from broadcasts.check import everybody, sample
 from broadcasts.models import Broadcast, LeftOut
 from deliveries.admin.base import StaffAdmin, post_only, staff_name
@@ -51,7 +52,9 @@ class CheckPages(_Base):
     def check_recipients(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer who gets what is saved and who does not: two parts of the page, as HTML. Changes nothing."""
         broadcast = broadcast_get(pk)
-        context = {**self.shared(request, broadcast), **checked_context(broadcast)}
+        actor = actor_of(request)
+        mine = {"is_own": is_author(broadcast, actor), "is_alone": is_alone(actor)}
+        context = {**self.shared(request, broadcast), **checked_context(broadcast), **mine}
         answer: dict[str, Any] = {"revision": str(broadcast.revision)}
         if broadcast.revision != revision_of(request) and "revision" in request.POST:
             answer["conflict"] = conflict_of(request, broadcast)
@@ -90,7 +93,6 @@ class CheckPages(_Base):
 
     def shared(self, request: HttpRequest, broadcast: Broadcast) -> dict[str, Any]:
         """Return what the page and its parts need to know of the broadcast and of the person."""
-        involved = {broadcast.created_by, broadcast.updated_by, broadcast.submitted_by}
         return {
             "broadcast": broadcast,
             "state": words.state_chip(broadcast.state),
@@ -101,7 +103,6 @@ class CheckPages(_Base):
             "may_copy": self.has_add_permission(request),
             "may_delete": broadcast.pk is not None and self.has_delete_permission(request, broadcast),
             "may_download": request.user.has_perm("deliveries.view_contact"),
-            "is_own": staff_name(request) in involved,
         }
 
 

@@ -12,7 +12,7 @@ from broadcasts import changes
 from broadcasts.admin.base import actor_of, broadcast_get, broadcast_url
 from broadcasts.admin.words import state_chip
 from broadcasts.approval import is_in_band
-from broadcasts.approvers import has_approver
+from broadcasts.approvers import is_alone
 from broadcasts.models import Broadcast
 from broadcasts.review import Review, review
 from broadcasts.states import State
@@ -96,7 +96,7 @@ class DecisionPages(_Base):
                 review=_seen(request, broadcast),
                 undo_seconds=changes.undo_seconds(),
                 typed_count=int(typed) if typed.isascii() and typed.isdecimal() and len(typed) < 12 else None,
-                may_approve_alone=not has_approver(broadcast),
+                may_approve_alone=is_alone(actor_of(request)),
             )
             if not is_new:
                 return f"Nothing changed: it was sent before and is {state_chip(broadcast.state).text.lower()}."

@@ -10,6 +10,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from broadcasts.actor import Actor
+from broadcasts.approvers import NOBODY_LEFT
 from broadcasts.drafts import broadcast_edit
 from broadcasts.models import Audience, Broadcast, BroadcastEvent
 from broadcasts.review import review
@@ -151,6 +153,58 @@ def test_typing_the_number_does_not_replace_a_colleague(person: Callable[..., Cl
 
     assert "somebody else has to approve it" in press(ana, broadcast, "send", typed_count="2")
     assert broadcast.state == State.DRAFT
+
+
+@pytest.mark.parametrize("who", ["superuser", "inactive"])
+def test_alone_is_who_has_no_active_colleague_that_may_approve(
+    person: Callable[..., Client], broadcast: Broadcast, who: str
+) -> None:
+    ana = person("ana", *MAY_DO_IT_ALL)
+    User.objects.create_user("boss", is_staff=True, is_superuser=True, is_active=who == "superuser")
+
+    press(ana, broadcast, "send", typed_count="2")
+
+    assert broadcast.state == (State.DRAFT if who == "superuser" else State.SCHEDULED)
+
+
+def write(name: str, broadcast: Broadcast, **values: str) -> None:
+    actor = Actor(name, staff_id=User.objects.get(username=name).pk)
+    broadcast_edit(broadcast=broadcast, actor=actor, values=values)
+
+
+def test_who_rewrote_it_all_is_not_alone_beside_who_began_it(
+    person: Callable[..., Client], broadcast: Broadcast
+) -> None:
+    person("ana", *MAY_DO_IT_ALL)
+    ben = person("ben", *MAY_DO_IT_ALL)
+    write("ben", broadcast, title="Ben's", body="All Ben's")
+
+    shown = decide(ben, broadcast)
+
+    assert (NOBODY_LEFT in shown, "Type the number" in shown, "Send to" in shown) == (True, False, False)
+    assert NOBODY_LEFT in press(ben, broadcast, "send", typed_count="2")
+    assert broadcast.state == State.DRAFT
+    person("cleo", "approve_broadcast")
+    assert "Ask for approval" in decide(ben, broadcast)
+
+
+@pytest.mark.parametrize("is_renamed", [False, True])
+def test_who_wrote_before_somebody_mended_a_comma_approves_nothing(
+    person: Callable[..., Client], broadcast: Broadcast, is_renamed: bool
+) -> None:
+    ana, ben = person("ana", *EDIT), person("ben", *MAY_DO_IT_ALL)
+    person("cleo", *EDIT)
+    write("ben", broadcast, title="Ben's", body="All Ben's")
+    write("cleo", broadcast, body="All, Ben's")
+    press(ana, broadcast, "submit")
+    if is_renamed:
+        User.objects.filter(username="ben").update(username="benedict")
+
+    assert NOBODY_LEFT in decide(ben, broadcast)
+    told = press(ben, broadcast, "approve")
+
+    assert ("Somebody else has to look at it" in told, NOBODY_LEFT in told) == (True, True)
+    assert broadcast.state == State.AWAITING_APPROVAL
 
 
 def test_a_few_people_need_no_approval(person: Callable[..., Client], broadcast: Broadcast, settings: Any) -> None:
