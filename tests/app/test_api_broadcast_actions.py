@@ -15,6 +15,7 @@ from django.db import connections
 from django.utils import timezone
 
 from broadcasts.api.urls import ACTIONS
+from broadcasts.conditions import Condition
 from broadcasts.fan_out import fan_out_step
 from broadcasts.models import Broadcast, BroadcastEvent
 from broadcasts.review import review
@@ -23,7 +24,7 @@ from deliveries.models import ApiKey, Delivery, Lane
 from deliveries.rendering import ContentSource
 from deliveries.templating import template_publish, template_save_draft
 from tests.api import Answer, Caller, staff
-from tests.factories import ApiKeyFactory, ContactFactory, TemplateFactory
+from tests.factories import ApiKeyFactory, AudienceFactory, ContactFactory, TemplateFactory
 from tests.lifecycle import claim, failed, finish, send_all, start
 from tests.mass import draft, fan_out, run_worker
 
@@ -374,6 +375,18 @@ class TestSteering:
         run_worker()
         assert Delivery.objects.count() == 2
 
+    def test_for_an_audience_that_is_gone_nobody_is_missing_and_it_says_why(self, call, key) -> None:
+        segment = AudienceFactory(tenant=key.tenant, members=[ContactFactory(tenant=key.tenant).user_id])
+        broadcast = fan_out(key.tenant, audience={"type": "audience", "id": segment.pk})
+        send_all()
+        run_worker()
+        segment.delete()
+        before = everything()
+        answer = call.post(f"broadcasts/{broadcast.pk}/send-missing/")
+        assert (answer.status, answer.body["code"]) == (409, "not_ready")
+        assert "There is no audience" in answer.body["problems"][0]
+        assert everything() == before
+
 
 class TestChecking:
     """Who would get it, and a test for one's own eyes."""
@@ -400,7 +413,16 @@ class TestChecking:
     def test_a_draft_that_is_far_from_ready_says_what_blocks_it(self, call, key) -> None:
         broadcast = draft(key.tenant, title="", body="", channels=[], audience={})
         body = call.post(f"broadcasts/{broadcast.pk}/dry-run/").body
-        assert (body["people"], body["samples"], len(body["blockers"])) == (0, [], 2)
+        assert (body["people"], body["samples"], len(body["blockers"])) == (0, [], 3)
+
+    def test_a_dry_run_that_takes_too_long_is_stopped(self, call, key, settings, monkeypatch) -> None:
+        settings.AUDIENCE_COUNT_TIMEOUT_SECONDS = 0.05
+        slow = Condition("(SELECT true FROM pg_sleep(60))")
+        monkeypatch.setattr("broadcasts.check.audience_condition", lambda *_, **__: slow)
+        ContactFactory(tenant=key.tenant)
+        broadcast = draft(key.tenant)
+        answer = call.post(f"broadcasts/{broadcast.pk}/dry-run/")
+        assert (answer.status, answer.body["code"]) == (503, "too_slow")
 
     def test_a_test_goes_to_an_address_that_is_nobodys(self, call, key) -> None:
         broadcast = draft(key.tenant)
