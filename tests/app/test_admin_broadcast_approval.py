@@ -16,7 +16,7 @@ from broadcasts.drafts import broadcast_edit
 from broadcasts.models import Audience, Broadcast, BroadcastEvent
 from broadcasts.review import review
 from broadcasts.states import State
-from deliveries.models import Template, Tenant
+from deliveries.models import Brand, Template, Tenant
 from deliveries.rendering import ContentSource
 from deliveries.templating import template_publish, template_save_draft
 from tests.factories import AudienceFactory, ContactFactory, TemplateFactory
@@ -261,8 +261,17 @@ def point_elsewhere(audience: Audience) -> None:
     audience.save()
 
 
-@pytest.mark.parametrize("change", [publish, point_elsewhere])
-def test_a_template_or_segment_changed_after_somebody_looked_is_not_approved(
+def hide(template: Template) -> None:
+    template.hides_personal_data = True
+    template.save()
+
+
+def reframe(template: Template) -> None:
+    Brand.objects.update_or_create(tenant=template.tenant, defaults={"footer": "Another footer"})
+
+
+@pytest.mark.parametrize("change", [publish, hide, reframe, point_elsewhere])
+def test_a_template_frame_or_segment_changed_after_somebody_looked_is_not_approved(
     person: Callable[..., Client], tenant: Tenant, change: Callable[[Any], None]
 ) -> None:
     for plan in ("gold", "gold", "free", "free"):
@@ -276,7 +285,7 @@ def test_a_template_or_segment_changed_after_somebody_looked_is_not_approved(
     assert seen
     assert f'name="hash" value="{seen}"' in decide(ben, broadcast)
 
-    change(template if change is publish else segment)
+    change(segment if change is point_elsewhere else template)
 
     assert "was changed after you looked" in press(ben, broadcast, "approve", hash=seen)
     assert broadcast.state == State.AWAITING_APPROVAL
