@@ -68,11 +68,10 @@ class CheckPages(_Base):
     def people(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer some of those who get what is saved, or do not for a reason, as a part of the page."""
         self._must_see_people(request)
-        broadcast, asked = broadcast_get(pk), {name: request.GET.get(name, "") for name in ("reason", "channel")}
-        template = f"{TEMPLATES}/_people.html"
+        broadcast, template = broadcast_get(pk), f"{TEMPLATES}/_people.html"
         try:
             with at_most(settings.AUDIENCE_COUNT_TIMEOUT_SECONDS):
-                rows = sample(broadcast, **asked)
+                rows = sample(broadcast, reason=request.GET.get("reason", ""), channel=request.GET.get("channel", ""))
         except AudienceTooSlowError as error:
             return TemplateResponse(request, template, {"problem": str(error)})
         except AudienceError as error:
