@@ -204,6 +204,9 @@ class _Reading:
         return [(path, shape) for path, shape in found if self._has_form(path, shape)]
 
     def _has_form(self, path: str, shape: Any) -> bool:
+        if shape == {} and not path:
+            self._refuse(path, "Nobody is chosen yet. Say who gets it.")
+            return False
         if not isinstance(shape, dict):
             self._refuse(path, 'Give an object like {"type": "all_users"}.')
             return False

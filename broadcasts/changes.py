@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from broadcasts.actor import WORKER, Actor
+from broadcasts.approvers import NOBODY_LEFT, has_approver, is_author
 from broadcasts.events import event_record
 from broadcasts.models import Broadcast
 from broadcasts.review import Review
@@ -56,8 +57,9 @@ def broadcast_withdraw(*, broadcast: Broadcast, actor: Actor) -> Broadcast:
 
 def broadcast_approve(*, broadcast: Broadcast, actor: Actor, review: Review) -> Broadcast:
     """Approve exactly what was reviewed: its hash and size are kept. Raises: NotReady, OwnApproval, WrongState."""
-    if actor.name in {broadcast.submitted_by, broadcast.created_by, broadcast.updated_by}:
-        raise OwnApproval("You wrote it or asked for its approval. Somebody else has to look at it.")
+    if is_author(broadcast, actor):
+        told = "You wrote on it or asked for its approval. Somebody else has to look at it."
+        raise OwnApproval(told if has_approver(broadcast) else f"{told} {NOBODY_LEFT}")
     _refuse(review)
     values: dict[str, Any] = {"approved_hash": review.hash, "approved_size": review.checked.reached}
     return _change(broadcast, Change.APPROVE, actor, approved_by=actor.name[:150], approved_at=Now(), **values)
@@ -289,6 +291,8 @@ def _require_approval(
                 f"It was approved for {broadcast.approved_size:,} people and would go to {people:,} now. Ask for approval again."
             ])  # fmt: skip
         return
+    if not may_approve_alone and not has_approver(broadcast):
+        raise NotReady([NOBODY_LEFT])
     if not may_approve_alone:
         raise NotReady([f"{people:,} people would get it, so somebody else has to approve it first. Ask for approval."])
     if typed_count != people:

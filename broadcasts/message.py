@@ -17,6 +17,7 @@ from deliveries.previews import SAMPLE_PERSON, Preview, Wanted, preview
 from deliveries.rendering import (
     SAMPLE_CONTACT,
     ContentSource,
+    Frame,
     Problem,
     RenderError,
     Variable,
@@ -43,7 +44,10 @@ class NoWords(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What goes out. `label` names them for staff; `version_id` is the template's, None for words of the broadcast's own."""
+    """What goes out. `label` names them for staff; `version_id` is the template's, None for words of the broadcast's own.
+
+    `frame`: the tenant's own mail frame as it stands now, None for the plain one.
+    """
 
     contents: Mapping[str, ContentSource]
     default_locale: str
@@ -52,6 +56,7 @@ class Words:
     label: str
     version_id: int | None = None
     hides_personal_data: bool = False
+    frame: Frame | None = None
 
     def fingerprint(self) -> dict[str, Any]:
         """Return everything that what people read depends on, as plain values."""
@@ -65,11 +70,13 @@ class Words:
             "default_locale": self.default_locale,
             "variables": None if self.variables is None else [each.as_json() for each in self.variables],
             "contact_fallbacks": dict(self.contact_fallbacks),
+            "hides_personal_data": self.hides_personal_data,
+            "frame": asdict(self.frame or Frame()),
         }
 
 
 def words_of(broadcast: Broadcast) -> Words:
-    """Return the words as they stand now. At most three queries. Raises: NoWords."""
+    """Return the words as they stand now. At most four queries. Raises: NoWords."""
     if broadcast.template_code:
         return _template_words(broadcast)
     if not (broadcast.title.strip() and broadcast.body.strip()):
@@ -82,7 +89,14 @@ def words_of(broadcast: Broadcast) -> Words:
         action_url=broadcast.action_url,
         locale=locale,
     )
-    return Words({locale: source}, locale, _given(broadcast.data), broadcast.contact_fallbacks, "Own words")
+    return Words(
+        contents={locale: source},
+        default_locale=locale,
+        variables=_given(broadcast.data),
+        contact_fallbacks=broadcast.contact_fallbacks,
+        label="Own words",
+        frame=frame_of(broadcast.tenant),
+    )
 
 
 def _template_words(broadcast: Broadcast) -> Words:
@@ -106,11 +120,12 @@ def _template_words(broadcast: Broadcast) -> Words:
         label=f"{version.template.name} {version}",
         version_id=version.pk,
         hides_personal_data=version.template.hides_personal_data,
+        frame=frame_of(broadcast.tenant),
     )
 
 
 def words_problems(broadcast: Broadcast, words: Words) -> list[Problem]:
-    """Return what keeps the words from going out, by locale, part and line. Empty: they may. One query, of the tenant's frame."""
+    """Return what keeps the words from going out, by locale, part and line. Empty: they may."""
     try:
         variables_check(words.variables or ())
         filled(words.variables or (), {})
@@ -118,9 +133,9 @@ def words_problems(broadcast: Broadcast, words: Words) -> list[Problem]:
         return [Problem(1, 1, str(error), part="data")]
     except RenderError as error:
         return [Problem(1, 1, _of_broadcast(error.message), part="data")]
-    frame = frame_of(broadcast.tenant)
     sources = {
-        locale: replace(source, frame=frame, variables=words.variables) for locale, source in words.contents.items()
+        locale: replace(source, frame=words.frame, variables=words.variables)
+        for locale, source in words.contents.items()
     }
     return publish_problems(sources, default_locale=words.default_locale)
 

@@ -16,7 +16,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from broadcasts.admin.audience_forms import AudienceForm, SegmentForm
+from broadcasts.admin.base import broadcast_url
 from broadcasts.audience import AudienceTooSlowError, condition_count, condition_sample
+from broadcasts.audience_use import audience_users, in_use_told
 from broadcasts.members import MOST_SHOWN, members_add, members_remove, people_read
 from broadcasts.models import Audience
 from broadcasts.recounting import audience_recount
@@ -112,6 +114,16 @@ class AudienceAdmin(KeysetAdmin):
             return self.back(request, "broadcasts_audience_change", obj.pk)
         answer: HttpResponse = super().response_add(request, obj, post_url_continue)
         return answer
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Protect what a broadcast still needs, each is named, and nothing is deleted."""
+        to_delete, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        for row in objs:
+            if users := audience_users(row):
+                say(request, in_use_told(row, users), bad=True)
+                links = ((broadcast_url(each), each.name) for each in users)
+                protected = [*protected, *(format_html('Broadcast <a href="{}">{}</a>', *link) for link in links)]
+        return to_delete, counts, lacking, protected
 
     # What rules.js asks
 

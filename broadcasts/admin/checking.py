@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from broadcasts.admin import words
-from broadcasts.admin.base import broadcast_get
+from broadcasts.admin.base import actor_of, broadcast_get, broadcast_url
 from broadcasts.admin.compose_review import checked_context, moment_words
+from broadcasts.approvers import is_alone, is_author
+from broadcasts.audience import AudienceError, AudienceTooSlowError, at_most, audience_check
 from broadcasts.check import everybody, sample
 from broadcasts.models import Broadcast, LeftOut
-from deliveries.admin.base import StaffAdmin, post_only, staff_name
+from deliveries.admin.base import StaffAdmin, post_only, say, staff_name
 from deliveries.admin.words import channel as channel_word
 from deliveries.admin.words import moment
 from deliveries.csv_text import csv_response
@@ -51,7 +54,9 @@ class CheckPages(_Base):
     def check_recipients(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer who gets what is saved and who does not: two parts of the page, as HTML. Changes nothing."""
         broadcast = broadcast_get(pk)
-        context = {**self.shared(request, broadcast), **checked_context(broadcast)}
+        actor = actor_of(request)
+        mine = {"is_own": is_author(broadcast, actor), "is_alone": is_alone(actor)}
+        context = {**self.shared(request, broadcast), **checked_context(broadcast), **mine}
         answer: dict[str, Any] = {"revision": str(broadcast.revision)}
         if broadcast.revision != revision_of(request) and "revision" in request.POST:
             answer["conflict"] = conflict_of(request, broadcast)
@@ -63,13 +68,25 @@ class CheckPages(_Base):
     def people(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer some of those who get what is saved, or do not for a reason, as a part of the page."""
         self._must_see_people(request)
-        rows = sample(broadcast_get(pk), reason=request.GET.get("reason", ""), channel=request.GET.get("channel", ""))
-        return TemplateResponse(request, f"{TEMPLATES}/_people.html", {"rows": rows})
+        broadcast, template = broadcast_get(pk), f"{TEMPLATES}/_people.html"
+        try:
+            with at_most(settings.AUDIENCE_COUNT_TIMEOUT_SECONDS):
+                rows = sample(broadcast, reason=request.GET.get("reason", ""), channel=request.GET.get("channel", ""))
+        except AudienceTooSlowError as error:
+            return TemplateResponse(request, template, {"problem": str(error)})
+        except AudienceError as error:
+            return TemplateResponse(request, template, {"problem": f"Audience: {error}"}, status=409)
+        return TemplateResponse(request, template, {"rows": rows})
 
     def people_csv(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Answer everybody of the audience as CSV, row by row: who gets it and who does not, and why."""
         self._must_see_people(request)
         broadcast = broadcast_get(pk)
+        try:
+            audience_check(broadcast.audience, tenant_id=broadcast.tenant_id)
+        except AudienceError as error:
+            say(request, f"There is nobody to download. Audience: {error}", bad=True)
+            return HttpResponseRedirect(broadcast_url(broadcast))
         reasons = dict(LeftOut.Reason.choices)
         rows = (
             (
@@ -90,7 +107,6 @@ class CheckPages(_Base):
 
     def shared(self, request: HttpRequest, broadcast: Broadcast) -> dict[str, Any]:
         """Return what the page and its parts need to know of the broadcast and of the person."""
-        involved = {broadcast.created_by, broadcast.updated_by, broadcast.submitted_by}
         return {
             "broadcast": broadcast,
             "state": words.state_chip(broadcast.state),
@@ -101,7 +117,6 @@ class CheckPages(_Base):
             "may_copy": self.has_add_permission(request),
             "may_delete": broadcast.pk is not None and self.has_delete_permission(request, broadcast),
             "may_download": request.user.has_perm("deliveries.view_contact"),
-            "is_own": staff_name(request) in involved,
         }
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from broadcasts.admin import words
 from broadcasts.admin.compose_forms import zone_of
-from broadcasts.approvers import has_approver
+from broadcasts.approvers import NOBODY_LEFT, has_approver
 from broadcasts.audience import AudienceTooSlowError, at_most, audience_words
 from broadcasts.changes import needs_approval, undo_seconds
 from broadcasts.check import Checked, Lacking
@@ -70,6 +70,7 @@ def checked_context(broadcast: Broadcast) -> dict[str, Any]:
         "approval_from": settings.BROADCAST_APPROVAL_FROM,
         "needs_approval": needs_approval(checked.reached),
         "has_approver": has_approver(broadcast),
+        "nobody_left": NOBODY_LEFT,
         "undo_seconds": round(undo_seconds()),
         "reached": count(checked.reached, "person", "people"),
     }

@@ -12,7 +12,7 @@ from broadcasts import changes
 from broadcasts.admin.base import actor_of, broadcast_get, broadcast_url
 from broadcasts.admin.words import state_chip
 from broadcasts.approval import is_in_band
-from broadcasts.approvers import has_approver
+from broadcasts.approvers import is_alone
 from broadcasts.models import Broadcast
 from broadcasts.review import Review, review
 from broadcasts.states import State
@@ -96,7 +96,7 @@ class DecisionPages(_Base):
                 review=_seen(request, broadcast),
                 undo_seconds=changes.undo_seconds(),
                 typed_count=int(typed) if typed.isascii() and typed.isdecimal() and len(typed) < 12 else None,
-                may_approve_alone=not has_approver(broadcast),
+                may_approve_alone=is_alone(actor_of(request)),
             )
             if not is_new:
                 return f"Nothing changed: it was sent before and is {state_chip(broadcast.state).text.lower()}."
@@ -111,12 +111,25 @@ def _seen(request: HttpRequest, broadcast: Broadcast) -> Review:
         if request.POST.get("revision") != str(broadcast.revision):
             raise NotSeen(f"{broadcast.updated_by} changed it after you looked. Look at it again.")
         reviewed = review(broadcast)
-        seen = request.POST.get("people", "")
-        reached = reviewed.checked.reached
-        if seen.isascii() and seen.isdecimal() and len(seen) < 12 and not is_in_band(approved=int(seen), now=reached):
-            raise NotSeen(f"You saw {int(seen):,} people and it would reach {reached:,} now. Look at it again.")
+        if not reviewed.blockers:  # what is blocked has no hash, and the service says why it is
+            _require_seen(request, reviewed)
         return reviewed
     return review(broadcast)
+
+
+def _require_seen(request: HttpRequest, reviewed: Review) -> None:
+    """Refuse where words or people are others than those on the page, or the page said of none. Raises: NotSeen."""
+    people, reached = request.POST.get("people", ""), reviewed.checked.reached
+    if not (people.isascii() and people.isdecimal() and len(people) < 12 and request.POST.get("hash")):
+        raise NotSeen(
+            "The page did not say which words and people you saw. This is what is there now; look at it again."
+        )
+    if not is_in_band(approved=int(people), now=reached):
+        raise NotSeen(f"You saw {int(people):,} people and it would reach {reached:,} now. Look at it again.")
+    if request.POST["hash"] != reviewed.hash:
+        raise NotSeen(
+            "Its template, mail frame or audience was changed after you looked. This is what is there now; look at it again."
+        )
 
 
 def _done(request: HttpRequest, pk: int, do: Callable[[Broadcast], str]) -> HttpResponse:

@@ -19,7 +19,7 @@ from broadcasts.admin.history import history_of
 from broadcasts.admin.left_out import left_out_page
 from broadcasts.admin.watch_view import Rights, live_context
 from broadcasts.admin.words import state_chip
-from broadcasts.audience import audience_words
+from broadcasts.audience import AudienceError, audience_words
 from broadcasts.changes import NotReady, WrongState
 from broadcasts.models import Broadcast
 from broadcasts.progress import read
@@ -213,7 +213,11 @@ class WatchPages(_Base):
     def look_for_missing(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Count who of the audience has neither a message nor a reason. Changes nothing; a POST, since it costs something."""
         broadcast = broadcast_get(pk)
-        found = control.broadcast_missing(broadcast=broadcast)
+        try:
+            found = control.broadcast_missing(broadcast=broadcast)
+        except AudienceError as error:
+            say(request, f"Nobody was looked for. Audience: {error}", bad=True)
+            return HttpResponseRedirect(broadcast_url(broadcast))
         if not found:
             say(request, "Nobody is missing: everybody of the audience has a message, or a reason for none.")
         return HttpResponseRedirect(f"{broadcast_url(broadcast)}?missing={found}#missing")

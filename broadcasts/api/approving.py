@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from broadcasts.api.calling import BroadcastView, actor_of
+from broadcasts.api.calling import BroadcastView, actor_of, taken
 from broadcasts.api.serializers import BroadcastSerializer, StrictSerializer
 from broadcasts.changes import (
+    WrongState,
     broadcast_approve,
     broadcast_edit_again,
     broadcast_reject,
@@ -18,11 +19,27 @@ from broadcasts.changes import (
     broadcast_withdraw,
 )
 from broadcasts.review import review
+from broadcasts.states import State
+from deliveries.api.callers import caller_of
 from deliveries.api.documentation import TENANT_PARAMETER, Handler, documented, errors
+from deliveries.api.errors import ApiError
 from deliveries.api.fields import TextField
 
 WRITES = {"POST": ("change",)}
 APPROVES = {"POST": ("approve",)}
+
+
+_LOOK: Final = "Give the `hash` that `dry-run/` answered: it says which words and people you looked at."
+
+
+class ApproveSerializer(StrictSerializer):
+    """What was looked at."""
+
+    hash = TextField(
+        max_length=64,
+        help_text="As `dry-run/` gave it.",
+        error_messages=dict.fromkeys(("required", "blank", "null"), _LOOK),
+    )
 
 
 class NoteSerializer(StrictSerializer):
@@ -69,6 +86,12 @@ class WithdrawView(BroadcastView):
         return self.act(broadcast_withdraw, broadcast_id)
 
 
+def require_person(request: Request) -> None:
+    """Refuse keys: one has no owner, so that a second of them would be no second person. Raises: ApiError 403 `staff_only`."""
+    if caller_of(request).staff_id is None:
+        raise ApiError(403, "staff_only", "Only people approve or send back: sign in as staff. A key may do the rest.")
+
+
 class ApproveView(BroadcastView):
     """Approve."""
 
@@ -76,14 +99,26 @@ class ApproveView(BroadcastView):
 
     @action(
         "approve",
-        "Approve exactly what is there now",
-        "403 `own_approval` for who wrote it or asked. A key counts as a person of its own.",
+        "Approve exactly what was looked at",
+        (
+            "For staff: a key gets 403 `staff_only`. 403 `own_approval` for who wrote it or asked. `hash` is what `dry-run/` answered; 409 "
+            "`changed_meanwhile` where the words or the audience are others by now: look again."
+        ),
+        request=ApproveSerializer,
     )
     def post(self, request: Request, broadcast_id: int) -> Response:
-        """Approve it as it is reviewed now."""
+        """Approve it, if it is what the caller saw."""
         broadcast = self.find(broadcast_id)
+        require_person(request)
+        seen = taken(ApproveSerializer(data=request.data))["hash"]
         with self.refusals():
+            if broadcast.state != State.AWAITING_APPROVAL:
+                raise WrongState(broadcast, "approve")
             found = review(broadcast)
+            if not found.blockers and seen != found.hash:
+                raise ApiError(
+                    409, "changed_meanwhile", "Words or audience were changed since that dry run. Do another."
+                )
             return self.word(broadcast_approve(broadcast=broadcast, actor=actor_of(request), review=found))
 
 
@@ -92,9 +127,11 @@ class RejectView(BroadcastView):
 
     staff_actions = APPROVES
 
-    @action("reject", "Send it back to its writer", request=NoteSerializer)
+    @action("reject", "Send it back to its writer", "For staff: a key gets 403 `staff_only`.", request=NoteSerializer)
     def post(self, request: Request, broadcast_id: int) -> Response:
         """Reject it with a word why."""
+        self.find(broadcast_id)
+        require_person(request)
         return self.act(broadcast_reject, broadcast_id, NoteSerializer)
 
 

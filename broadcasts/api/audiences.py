@@ -20,6 +20,7 @@ from broadcasts.audience import (
     condition_count,
     condition_sample,
 )
+from broadcasts.audience_use import audience_users, in_use_told
 from broadcasts.models import Audience
 from broadcasts.rules import RuleError, rules_check
 from deliveries.api.callers import Caller, caller_of
@@ -174,12 +175,16 @@ class AudienceView(APIView):
         tags=["audiences"],
         summary="Delete a saved audience",
         parameters=[TENANT_PARAMETER],
-        responses={204: None, **errors(404)},
+        description="409 `in_use`, with `broadcasts`, while one that is no draft and has not ended goes to it.",
+        responses={204: None, **errors(404, 409)},
     )
     def delete(self, request: Request, audience_id: int) -> Response:
         """Delete it, and a list's members with it."""
         caller = caller_of(request)
         row = find_audience(caller, audience_id)
+        if users := audience_users(row):
+            named = [{"id": each.pk, "name": each.name, "status": each.state} for each in users]
+            raise ApiError(409, "in_use", in_use_told(row, users), broadcasts=named)
         with transaction.atomic():
             caller.note(row, "Deleted by REST.")
             row.delete()

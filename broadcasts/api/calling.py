@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from broadcasts.actor import Actor
 from broadcasts.api.serializers import BroadcastSerializer
+from broadcasts.audience import AudienceError, AudienceTooSlowError
 from broadcasts.changes import NotReady, OwnApproval, WrongState
 from broadcasts.drafts import DraftChanged, DraftRefused
 from broadcasts.message import NoWords
@@ -95,6 +96,12 @@ class BroadcastView(APIView):
             raise ApiError(409, "not_ready", str(error), problems=error.problems) from None
         except NoWords as error:
             raise ApiError(409, "not_ready", str(error), problems=[str(error)]) from None
+        except AudienceError as error:
+            raise ApiError(
+                409, "not_ready", f"Audience: {error}", problems=[str(each) for each in error.problems]
+            ) from None
+        except AudienceTooSlowError as error:
+            raise ApiError(503, "too_slow", str(error)) from None
         except OwnApproval as error:
             raise ApiError(403, "own_approval", str(error)) from None
         except DraftChanged as error:

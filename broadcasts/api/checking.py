@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from django.conf import settings
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -13,6 +14,7 @@ from rest_framework.response import Response
 
 from broadcasts.api.calling import BroadcastView, actor_of, may_also, taken
 from broadcasts.api.serializers import CHANNELS, StrictSerializer
+from broadcasts.audience import at_most
 from broadcasts.changes import needs_approval
 from broadcasts.check import Checked, Recipient, sample
 from broadcasts.models import Broadcast
@@ -73,6 +75,9 @@ class CheckSerializer(serializers.Serializer[Any]):
     ends_at = serializers.DateTimeField(allow_null=True)
     too_late = serializers.IntegerField(help_text="Messages that expire before their turn.")
     needs_approval = serializers.BooleanField()
+    hash = serializers.CharField(
+        allow_blank=True, help_text="Of these words and this audience, for `approve/`; empty while something blocks it."
+    )
     blockers = serializers.ListField(child=serializers.CharField())
     warnings = serializers.ListField(child=serializers.CharField())
     samples = RecipientSerializer(many=True, allow_null=True)
@@ -90,18 +95,20 @@ class DryRunView(BroadcastView):
         summary="Check the recipients: who will get it, who will not, and why",
         description=(
             "Stores and sends nothing. `blockers` keep it from being sent, `warnings` do not. `samples` need the scope `contacts`, or "
-            "the permission to view contacts."
+            "the permission to view contacts. 503 `too_slow` where looking takes longer than AUDIENCE_COUNT_TIMEOUT_SECONDS."
         ),
         parameters=[TENANT_PARAMETER],
         request=None,
-        responses={200: CheckSerializer, **errors(400, 404)},
+        responses={200: CheckSerializer, **errors(400, 404, 409)},
     )
     def post(self, request: Request, broadcast_id: int) -> Response:
         """Look at everything, as the fan-out would."""
         broadcast = self.find(broadcast_id)
-        found = review(broadcast)
-        checked = found.checked
         may_see = may_also(request, scope=ApiKey.Scope.CONTACTS, permission="deliveries.view_contact")
+        with self.refusals(), at_most(settings.AUDIENCE_COUNT_TIMEOUT_SECONDS):
+            found = review(broadcast)
+            samples = _samples(broadcast, found.checked) if may_see else None
+        checked = found.checked
         begins = max(broadcast.scheduled_at or checked.at, checked.at)
         answer = {
             "at": checked.at,
@@ -119,9 +126,10 @@ class DryRunView(BroadcastView):
             "ends_at": None if checked.seconds is None else begins + timedelta(seconds=checked.seconds),
             "too_late": checked.too_late,
             "needs_approval": needs_approval(checked.reached),
+            "hash": found.hash,
             "blockers": found.blockers,
             "warnings": found.warnings,
-            "samples": _samples(broadcast, checked) if may_see else None,
+            "samples": samples,
         }
         return Response(CheckSerializer(answer).data)
 

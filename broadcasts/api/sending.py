@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from broadcasts.api.approving import action
 from broadcasts.api.calling import BroadcastView, actor_of, may_also, taken
 from broadcasts.api.serializers import BroadcastSerializer, StrictSerializer
-from broadcasts.approvers import has_approver
+from broadcasts.approvers import is_alone
 from broadcasts.changes import (
     NotReady,
     WrongState,
@@ -38,7 +38,9 @@ class SendSerializer(StrictSerializer):
     """How it is sent."""
 
     typed_count = serializers.IntegerField(
-        required=False, min_value=1, help_text="The number of people, where nobody is there who could approve it."
+        required=False,
+        min_value=1,
+        help_text="The number of people, where nobody but the sender may approve broadcasts.",
     )
 
 
@@ -74,7 +76,7 @@ def _send(request: Request, broadcast: Broadcast, at: datetime | None, typed: in
         review=review(broadcast),
         undo_seconds=undo_seconds(by_api=True),
         typed_count=typed,
-        may_approve_alone=not has_approver(broadcast),
+        may_approve_alone=is_alone(actor_of(request)),
     )
 
 

@@ -117,6 +117,7 @@ class ApprovalSerializer(serializers.Serializer[Broadcast]):
     approved_by = serializers.CharField(allow_blank=True)
     approved_at = serializers.DateTimeField(allow_null=True)
     approved_size = serializers.IntegerField(allow_null=True, help_text="For how many people.")
+    approved_hash = serializers.CharField(allow_blank=True, help_text="Of what was approved, as `dry-run/` gives it.")
 
 
 class ListedSerializer(serializers.ModelSerializer[Broadcast]):

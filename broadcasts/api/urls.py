@@ -57,7 +57,7 @@ def _of_001(address: str, view: type[BroadcastView]) -> URLPattern:
     return re_path(rf"^admin/notifications/broadcasts{address}/?$", view.as_view(**only))
 
 
-ID = r"/(?P<broadcast_id>[0-9]+)"
+ID = r"/(?P<broadcast_id>[0-9]{1,18})"
 #: Included below /v1/.
 urlpatterns_001 = [
     _of_001("", broadcasts.BroadcastListView),

@@ -15,9 +15,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from broadcasts.models import Audience, AudienceMember
+from broadcasts.models import Audience, AudienceMember, Broadcast
 from deliveries.models import Tenant
 from tests.factories import AudienceFactory, ContactFactory, TenantFactory
+from tests.mass import draft
 
 pytestmark = pytest.mark.django_db
 
@@ -269,3 +270,17 @@ def test_the_tenant_is_asked_for_from_the_second_one_on(admin_client: Client, te
     sent = {"name": "Gold", "rules": json.dumps(GOLD), "tenant": second.pk}
     admin_client.post(f"{reverse(ADD)}?kind=segment", sent)
     assert Audience.objects.get().tenant == second
+
+
+def test_what_a_broadcast_still_needs_is_not_deleted(admin_client: Client, tenant: Tenant) -> None:
+    row = AudienceFactory(tenant=tenant)
+    broadcast = draft(tenant, audience={"type": "audience", "id": row.pk})
+    Broadcast.objects.filter(pk=broadcast.pk).update(state="awaiting_approval")
+    url = reverse("admin:broadcasts_audience_delete", args=[row.pk])
+
+    told = admin_client.post(url, {"post": "yes"}, follow=True).content.decode()
+
+    assert ("“News” (awaiting approval)" in told, Audience.objects.exists()) == (True, True)
+    Broadcast.objects.update(state="draft")
+    admin_client.post(url, {"post": "yes"})
+    assert not Audience.objects.exists()

@@ -10,11 +10,16 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from broadcasts.actor import Actor
+from broadcasts.approvers import NOBODY_LEFT
 from broadcasts.drafts import broadcast_edit
-from broadcasts.models import Broadcast, BroadcastEvent
+from broadcasts.models import Audience, Broadcast, BroadcastEvent
+from broadcasts.review import review
 from broadcasts.states import State
-from deliveries.models import Tenant
-from tests.factories import ContactFactory
+from deliveries.models import Brand, Template, Tenant
+from deliveries.rendering import ContentSource
+from deliveries.templating import template_publish, template_save_draft
+from tests.factories import AudienceFactory, ContactFactory, TemplateFactory
 from tests.mass import ANA, draft
 
 pytestmark = pytest.mark.django_db
@@ -55,7 +60,7 @@ def url(broadcast: Broadcast, action: str = "change") -> str:
 def press(client: Client, broadcast: Broadcast, action: str, **fields: Any) -> str:
     """Press a button as the page shows it, and return what the person is told."""
     broadcast.refresh_from_db()
-    posted = {"revision": str(broadcast.revision), "people": "2", **fields}
+    posted = {"revision": str(broadcast.revision), "people": "2", "hash": review(broadcast).hash, **fields}
     answer = client.post(url(broadcast, action), posted, follow=True)
     broadcast.refresh_from_db()
     return " ".join(str(message) for message in answer.context["messages"])
@@ -150,6 +155,58 @@ def test_typing_the_number_does_not_replace_a_colleague(person: Callable[..., Cl
     assert broadcast.state == State.DRAFT
 
 
+@pytest.mark.parametrize("who", ["superuser", "inactive"])
+def test_alone_is_who_has_no_active_colleague_that_may_approve(
+    person: Callable[..., Client], broadcast: Broadcast, who: str
+) -> None:
+    ana = person("ana", *MAY_DO_IT_ALL)
+    User.objects.create_user("boss", is_staff=True, is_superuser=True, is_active=who == "superuser")
+
+    press(ana, broadcast, "send", typed_count="2")
+
+    assert broadcast.state == (State.DRAFT if who == "superuser" else State.SCHEDULED)
+
+
+def write(name: str, broadcast: Broadcast, **values: str) -> None:
+    actor = Actor(name, staff_id=User.objects.get(username=name).pk)
+    broadcast_edit(broadcast=broadcast, actor=actor, values=values)
+
+
+def test_who_rewrote_it_all_is_not_alone_beside_who_began_it(
+    person: Callable[..., Client], broadcast: Broadcast
+) -> None:
+    person("ana", *MAY_DO_IT_ALL)
+    ben = person("ben", *MAY_DO_IT_ALL)
+    write("ben", broadcast, title="Ben's", body="All Ben's")
+
+    shown = decide(ben, broadcast)
+
+    assert (NOBODY_LEFT in shown, "Type the number" in shown, "Send to" in shown) == (True, False, False)
+    assert NOBODY_LEFT in press(ben, broadcast, "send", typed_count="2")
+    assert broadcast.state == State.DRAFT
+    person("cleo", "approve_broadcast")
+    assert "Ask for approval" in decide(ben, broadcast)
+
+
+@pytest.mark.parametrize("is_renamed", [False, True])
+def test_who_wrote_before_somebody_mended_a_comma_approves_nothing(
+    person: Callable[..., Client], broadcast: Broadcast, is_renamed: bool
+) -> None:
+    ana, ben = person("ana", *EDIT), person("ben", *MAY_DO_IT_ALL)
+    person("cleo", *EDIT)
+    write("ben", broadcast, title="Ben's", body="All Ben's")
+    write("cleo", broadcast, body="All, Ben's")
+    press(ana, broadcast, "submit")
+    if is_renamed:
+        User.objects.filter(username="ben").update(username="benedict")
+
+    assert NOBODY_LEFT in decide(ben, broadcast)
+    told = press(ben, broadcast, "approve")
+
+    assert ("Somebody else has to look at it" in told, NOBODY_LEFT in told) == (True, True)
+    assert broadcast.state == State.AWAITING_APPROVAL
+
+
 def test_a_few_people_need_no_approval(person: Callable[..., Client], broadcast: Broadcast, settings: Any) -> None:
     settings.BROADCAST_APPROVAL_FROM = 3
     ana = person("ana", *EDIT, "send_broadcast")
@@ -174,6 +231,65 @@ def test_what_was_changed_after_somebody_looked_is_not_done(
 
     assert "ana changed it after you looked" in told
     assert broadcast.state == State.DRAFT
+
+
+@pytest.mark.parametrize("lost", ["people", "hash", "revision"])
+@pytest.mark.parametrize("action", ["approve", "send"])
+def test_a_page_that_does_not_say_what_was_seen_decides_nothing(
+    person: Callable[..., Client], broadcast: Broadcast, action: str, lost: str
+) -> None:
+    person("ben", *MAY_DO_IT_ALL)
+    press(person("ana", *EDIT), broadcast, "submit")
+
+    told = press(person("ben", *MAY_DO_IT_ALL), broadcast, action, **{lost: ""})
+
+    assert "look at it again" in told.lower()
+    assert broadcast.state == State.AWAITING_APPROVAL
+
+
+def publish(template: Template) -> None:
+    words = {"en": ContentSource(subject="Other words", text="Hello.", locale="en")}
+    template_publish(version=template_save_draft(template=template, contents=words, default_locale="en"))
+
+
+def plan_is(plan: str) -> dict[str, Any]:
+    return {"match": "all", "rules": [{"field": "attributes.plan", "type": "text", "op": "is", "value": plan}]}
+
+
+def point_elsewhere(audience: Audience) -> None:
+    audience.rules = plan_is("free")
+    audience.save()
+
+
+def hide(template: Template) -> None:
+    template.hides_personal_data = True
+    template.save()
+
+
+def reframe(template: Template) -> None:
+    Brand.objects.update_or_create(tenant=template.tenant, defaults={"footer": "Another footer"})
+
+
+@pytest.mark.parametrize("change", [publish, hide, reframe, point_elsewhere])
+def test_a_template_frame_or_segment_changed_after_somebody_looked_is_not_approved(
+    person: Callable[..., Client], tenant: Tenant, change: Callable[[Any], None]
+) -> None:
+    for plan in ("gold", "gold", "free", "free"):
+        ContactFactory(tenant=tenant, attributes={"plan": plan})
+    template = TemplateFactory(tenant=tenant, code="offer")
+    segment = AudienceFactory(tenant=tenant, rules=plan_is("gold"))
+    broadcast = draft(tenant, title="", body="", template_code="offer", audience={"type": "audience", "id": segment.pk})
+    ben = person("ben", "view_broadcast", "approve_broadcast")
+    press(person("ana", *EDIT), broadcast, "submit")
+    seen = review(broadcast).hash
+    assert seen
+    assert f'name="hash" value="{seen}"' in decide(ben, broadcast)
+
+    change(segment if change is point_elsewhere else template)
+
+    assert "was changed after you looked" in press(ben, broadcast, "approve", hash=seen)
+    assert broadcast.state == State.AWAITING_APPROVAL
+    assert "Approved" in press(ben, broadcast, "approve")
 
 
 def test_many_more_people_than_were_seen_are_not_written_to(

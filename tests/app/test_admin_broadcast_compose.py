@@ -25,7 +25,7 @@ from broadcasts.models import Audience, Broadcast, BroadcastEvent, TopicSubscrip
 from broadcasts.review import review
 from broadcasts.states import State
 from deliveries.models import Delivery, Template, Tenant
-from tests.factories import ContactFactory, TemplateFactory, TenantFactory
+from tests.factories import AudienceFactory, ContactFactory, TemplateFactory, TenantFactory
 from tests.mass import ANA, draft
 
 pytestmark = pytest.mark.django_db
@@ -515,6 +515,33 @@ def test_samples_show_some_who_get_it_and_some_who_do_not(admin_client: Client, 
 
     assert ("Reached" in will, "r@example.com" in will, "Lost" in will) == (True, True, False)
     assert ("Lost" in wont, "Reached" in wont) == (True, False)
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_of_no_audience_and_of_one_that_is_gone_it_is_said_why_nobody_is_shown(
+    admin_client: Client, tenant: Tenant, is_deleted: bool
+) -> None:
+    segment = AudienceFactory(tenant=tenant)
+    broadcast = draft(tenant, audience={"type": "audience", "id": segment.pk} if is_deleted else {})
+    segment.delete()
+    why = "There is no audience" if is_deleted else "Nobody is chosen yet"
+
+    people = admin_client.get(url(broadcast, "people"))
+    file = admin_client.get(url(broadcast, "people_csv"), follow=True)
+
+    assert (people.status_code, why in people.content.decode()) == (409, True)
+    assert [why in str(message) for message in file.context["messages"]] == [True]
+
+
+def test_samples_that_take_too_long_are_stopped(
+    admin_client: Client, tenant: Tenant, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.AUDIENCE_COUNT_TIMEOUT_SECONDS = 0.05
+    slow = audiences.Condition("(SELECT true FROM pg_sleep(60))")
+    monkeypatch.setattr("broadcasts.check.audience_condition", lambda *args, **named: slow)
+    ContactFactory(tenant=tenant)
+
+    assert "longer than 0.05 seconds" in admin_client.get(url(draft(tenant), "people")).content.decode()
 
 
 def test_everybody_is_downloaded_and_no_cell_is_a_formula(admin_client: Client, tenant: Tenant) -> None:

@@ -236,6 +236,13 @@ def test_who_is_missing_is_looked_for_when_asked_and_gets_it(admin_client: Clien
     assert Delivery.objects.filter(entrance=broadcast.source).count() == 5
 
 
+def test_for_an_audience_that_is_gone_nobody_is_looked_for(admin_client: Client, tenant: Tenant) -> None:
+    broadcast = mixed(tenant)
+    Broadcast.objects.filter(pk=broadcast.pk).update(audience={"type": "audience", "id": 1})
+    assert "There is no audience 1" in do(admin_client, broadcast, "look_for_missing")
+    assert "There is no audience 1" in do(admin_client, broadcast, "send_missing")
+
+
 @pytest.mark.parametrize("text", ["x", "-1", "9" * 30, "٣"])
 def test_a_number_of_missing_that_is_none_is_not_shown(admin_client: Client, tenant: Tenant, text: str) -> None:
     assert "bc-send-missing" not in page(admin_client, mixed(tenant), missing=text)

@@ -7,11 +7,14 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.utils import timezone
 
-from broadcasts.models import Audience, TopicSubscription
+from broadcasts.models import Audience, Broadcast, TopicSubscription
+from broadcasts.states import ENDED, State
 from deliveries.models import ApiKey, Tenant
 from tests.api import Caller, staff
 from tests.factories import ApiKeyFactory, AudienceFactory, ContactFactory, TenantFactory
+from tests.mass import draft
 
 pytestmark = pytest.mark.django_db
 
@@ -218,3 +221,25 @@ def test_a_list_asks_no_query_a_row(call: Caller, key: ApiKey, django_assert_num
     call.get("audiences/")  # the key's last use is noted once a minute
     with django_assert_num_queries(2):
         assert len(call.get("audiences/").body["results"]) == 5
+
+
+@pytest.mark.parametrize("is_excluded", [False, True])
+@pytest.mark.parametrize("state", State)
+def test_what_a_broadcast_still_needs_is_not_deleted(
+    call: Caller, key: ApiKey, state: State, is_excluded: bool
+) -> None:
+    row = AudienceFactory(tenant=key.tenant)
+    shape = {"type": "audience", "id": row.pk}
+    broadcast = draft(key.tenant, audience={"type": "all_users", "exclude": [shape]} if is_excluded else shape)
+    now = timezone.now()
+    given = {"approved_hash": "h", "due_at": now, "started_at": now, "stamp_ms": 1, "fanned_out_at": now}
+    Broadcast.objects.filter(pk=broadcast.pk).update(state=state, **given)
+
+    answer = call("DELETE", f"audiences/{row.pk}/")
+
+    if state in {State.DRAFT, *ENDED}:
+        assert (answer.status, Audience.objects.exists()) == (204, False)
+    else:
+        assert (answer.status, answer.body["code"], Audience.objects.exists()) == (409, "in_use", True)
+        assert answer.body["broadcasts"] == [{"id": broadcast.pk, "name": "News", "status": state}]
+        assert call("PATCH", f"audiences/{row.pk}/", {"name": "Renamed"}).status == 200

@@ -9,17 +9,22 @@ from itertools import product
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connections
 from django.utils import timezone
 
 from broadcasts.api.urls import ACTIONS
+from broadcasts.conditions import Condition
 from broadcasts.fan_out import fan_out_step
 from broadcasts.models import Broadcast, BroadcastEvent
+from broadcasts.review import review
 from broadcasts.states import ENDED, State
 from deliveries.models import ApiKey, Delivery, Lane
+from deliveries.rendering import ContentSource
+from deliveries.templating import template_publish, template_save_draft
 from tests.api import Answer, Caller, staff
-from tests.factories import ApiKeyFactory, ContactFactory, TemplateFactory
+from tests.factories import ApiKeyFactory, AudienceFactory, ContactFactory, TemplateFactory
 from tests.lifecycle import claim, failed, finish, send_all, start
 from tests.mass import draft, fan_out, run_worker
 
@@ -32,6 +37,7 @@ BODIES: dict[str, Any] = {
     "retry-failed": {"reason": "timeout", "channel": "ws"},
     "pause": {"reason": "Look first"},
     "reject": {"note": "Shorter, please"},
+    "approve": {"hash": "seen"},
 }
 ALL = frozenset(State)
 BEGUN = frozenset({State.SENDING, State.PAUSED, State.COMPLETED, State.CANCELLED})
@@ -88,6 +94,15 @@ def in_state(tenant: Any, state: State) -> Broadcast:
     return broadcast
 
 
+#: What people decide and keys do not.
+DECISIONS = {"approve", "reject"}
+
+
+def body_of(action: str, broadcast: Broadcast) -> Any:
+    """Return what an action is given: to approve it, what a dry run answers."""
+    return {"hash": review(broadcast).hash} if action == "approve" else BODIES.get(action)
+
+
 def everything() -> list[Any]:
     return [*Broadcast.objects.values().order_by("id"), *BroadcastEvent.objects.values(), *Lane.objects.values()]
 
@@ -100,14 +115,17 @@ def test_every_action_is_in_the_matrix() -> None:
 def test_what_a_state_allows_is_done(call, key, action: str, state: State) -> None:
     ContactFactory(tenant=key.tenant)
     broadcast = in_state(key.tenant, state)
-    answer = call.post(f"broadcasts/{broadcast.pk}/{action}/", BODIES.get(action))
+    if action in DECISIONS:
+        call = staff("approve_broadcast", "view_broadcast")
+    answer = call.post(f"broadcasts/{broadcast.pk}/{action}/", body_of(action, broadcast))
     assert answer.status == (201 if action == "duplicate" else 200), answer
     broadcast.refresh_from_db()
     assert broadcast.state == (MATRIX[action][state] or state)
     if MATRIX[action][state]:
         event = BroadcastEvent.objects.filter(broadcast=broadcast).first()
         assert event is not None
-        assert (event.actor, event.address, event.before["state"]) == (f"key:{key.prefix}", "127.0.0.1", state)
+        assert (event.address, event.before["state"]) == ("127.0.0.1", state)
+        assert event.actor == (User.objects.get().username if action in DECISIONS else f"key:{key.prefix}")
 
 
 @pytest.mark.parametrize(("action", "state"), [(a, s) for a, s in product(MATRIX, State) if s not in MATRIX[a]])
@@ -115,6 +133,8 @@ def test_what_a_state_forbids_is_409_and_changes_nothing(call, key, action: str,
     ContactFactory(tenant=key.tenant)
     broadcast = in_state(key.tenant, state)
     before = everything()
+    if action in DECISIONS:
+        call = staff("approve_broadcast")
     answer = call.post(f"broadcasts/{broadcast.pk}/{action}/", BODIES.get(action))
     assert (answer.status, answer.body["code"], answer.body["status"]) == (409, "wrong_state", state)
     assert everything() == before
@@ -235,22 +255,61 @@ class TestApproval:
         assert (refused.status, refused.body["code"]) == (409, "not_ready")
         assert "somebody else has to approve" in refused.body["problems"][0]
         assert call.post(f"{path}submit/").body["status"] == "awaiting_approval"
-        own = call.post(f"{path}approve/")
-        assert (own.status, own.body["code"]) == (403, "own_approval")
-        other = Caller(ApiKeyFactory(tenant=key.tenant))
-        approved = other.post(f"{path}approve/").body
+        ben = staff("approve_broadcast", "view_broadcast")
+        seen = ben.post(f"{path}dry-run/").body["hash"]
+        approved = ben.post(f"{path}approve/", {"hash": seen}).body
         assert approved["status"] == "approved"
-        assert approved["approval"]["approved_size"] == 2
+        assert (approved["approval"]["approved_size"], approved["approval"]["approved_hash"]) == (2, seen)
         assert call.post(f"{path}send-now/").body["already"] is False
+
+    @pytest.mark.parametrize("action", sorted(DECISIONS))
+    def test_a_second_key_is_no_second_person(self, call, key, action: str) -> None:
+        broadcast = draft(key.tenant)
+        call.post(f"broadcasts/{broadcast.pk}/submit/")
+        before = everything()
+        other = Caller(ApiKeyFactory(tenant=key.tenant))
+        answer = other.post(f"broadcasts/{broadcast.pk}/{action}/", body_of(action, broadcast))
+        assert (answer.status, answer.body["code"]) == (403, "staff_only")
+        assert everything() == before
+
+    def test_nobody_approves_their_own(self, key) -> None:
+        ana = staff("add_broadcast", "change_broadcast", "approve_broadcast")
+        asked = {"title": "A", "body": "b", "audience": {"type": "all_users"}}
+        made = Broadcast.objects.get(pk=ana.post(f"broadcasts/?tenant={key.tenant.slug}", asked).body["id"])
+        ana.post(f"broadcasts/{made.pk}/submit/")
+        own = ana.post(f"broadcasts/{made.pk}/approve/", body_of("approve", made))
+        assert (own.status, own.body["code"]) == (403, "own_approval")
 
     def test_an_approved_one_that_is_scheduled_keeps_its_approval(self, call, key) -> None:
         staff("approve_broadcast")
         broadcast = draft(key.tenant)
-        for action in ("submit", "approve"):
-            caller = Caller(ApiKeyFactory(tenant=key.tenant))
-            assert caller.post(f"broadcasts/{broadcast.pk}/{action}/").status == 200
+        for action, caller in (("submit", call), ("approve", staff("approve_broadcast"))):
+            assert caller.post(f"broadcasts/{broadcast.pk}/{action}/", body_of(action, broadcast)).status == 200
         at = (timezone.now() + timedelta(days=1)).isoformat()
         assert call.post(f"broadcasts/{broadcast.pk}/schedule/", {"scheduled_at": at}).body["status"] == "scheduled"
+
+    @pytest.mark.parametrize(
+        ("body", "status", "code"),
+        [({}, 400, "invalid"), ({"hash": ""}, 400, "invalid"), ({"hash": "another"}, 409, "changed_meanwhile")],
+    )
+    def test_what_was_not_looked_at_is_not_approved(self, call, key, body, status: int, code: str) -> None:
+        broadcast = draft(key.tenant)
+        call.post(f"broadcasts/{broadcast.pk}/submit/")
+        before = everything()
+        answer = staff("approve_broadcast").post(f"broadcasts/{broadcast.pk}/approve/", body)
+        assert (answer.status, answer.body["code"]) == (status, code)
+        assert status == 409 or "dry-run" in answer.body["hash"][0]
+        assert everything() == before
+
+    def test_a_template_published_after_the_dry_run_is_not_approved(self, call, key) -> None:
+        template = TemplateFactory(tenant=key.tenant, code="offer")
+        broadcast = draft(key.tenant, title="", body="", template_code="offer")
+        call.post(f"broadcasts/{broadcast.pk}/submit/")
+        seen = call.post(f"broadcasts/{broadcast.pk}/dry-run/").body["hash"]
+        words = {"en": ContentSource(subject="Other words", text="Hello.", locale="en")}
+        template_publish(version=template_save_draft(template=template, contents=words, default_locale="en"))
+        answer = staff("approve_broadcast").post(f"broadcasts/{broadcast.pk}/approve/", {"hash": seen})
+        assert (answer.status, answer.body["code"]) == (409, "changed_meanwhile")
 
     @pytest.mark.parametrize(("typed", "goes"), [(None, False), (3, False), (2, True)])
     def test_where_nobody_could_approve_the_number_is_typed(self, call, key, typed, goes: bool) -> None:
@@ -322,6 +381,18 @@ class TestSteering:
         run_worker()
         assert Delivery.objects.count() == 2
 
+    def test_for_an_audience_that_is_gone_nobody_is_missing_and_it_says_why(self, call, key) -> None:
+        segment = AudienceFactory(tenant=key.tenant, members=[ContactFactory(tenant=key.tenant).user_id])
+        broadcast = fan_out(key.tenant, audience={"type": "audience", "id": segment.pk})
+        send_all()
+        run_worker()
+        segment.delete()
+        before = everything()
+        answer = call.post(f"broadcasts/{broadcast.pk}/send-missing/")
+        assert (answer.status, answer.body["code"]) == (409, "not_ready")
+        assert "There is no audience" in answer.body["problems"][0]
+        assert everything() == before
+
 
 class TestChecking:
     """Who would get it, and a test for one's own eyes."""
@@ -349,6 +420,15 @@ class TestChecking:
         broadcast = draft(key.tenant, title="", body="", channels=[], audience={})
         body = call.post(f"broadcasts/{broadcast.pk}/dry-run/").body
         assert (body["people"], body["samples"], len(body["blockers"])) == (0, [], 3)
+
+    def test_a_dry_run_that_takes_too_long_is_stopped(self, call, key, settings, monkeypatch) -> None:
+        settings.AUDIENCE_COUNT_TIMEOUT_SECONDS = 0.05
+        slow = Condition("(SELECT true FROM pg_sleep(60))")
+        monkeypatch.setattr("broadcasts.check.audience_condition", lambda *_, **__: slow)
+        ContactFactory(tenant=key.tenant)
+        broadcast = draft(key.tenant)
+        answer = call.post(f"broadcasts/{broadcast.pk}/dry-run/")
+        assert (answer.status, answer.body["code"]) == (503, "too_slow")
 
     def test_a_test_goes_to_an_address_that_is_nobodys(self, call, key) -> None:
         broadcast = draft(key.tenant)

@@ -237,6 +237,11 @@ class TestReading:
 class TestAddressesOf001:
     """The same views under /v1/, in 001's words."""
 
+    @pytest.mark.parametrize("digits", [18, 19, 5000])
+    def test_a_number_of_any_length_names_nothing(self, call, digits: int) -> None:
+        assert call.get(f"{OF_001}/{'9' * digits}").status == 404
+        assert call.post(f"{OF_001}/{'9' * digits}/actions/pause").status == 404
+
     def test_create_with_a_time_schedules_it_and_send_now_brings_it_forward(self, call, key) -> None:
         ContactFactory(tenant=key.tenant)
         at = timezone.now() + timedelta(days=1)

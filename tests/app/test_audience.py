@@ -91,7 +91,7 @@ def test_exclusions_take_away(people: Tenant) -> None:
     ("audience", "said"),
     [
         (None, "Give an object like"),
-        ({}, "type: None is no kind of audience. Use all_users, users, audience, channel."),
+        ({}, "Nobody is chosen yet. Say who gets it."),
         ({"type": ["all_users"]}, "type: ['all_users'] is no kind"),
         ({"type": "all_users", "user_ids": []}, "user_ids: There is no such key here."),
         ({"type": "users"}, "user_ids: Give a list of at least one value."),

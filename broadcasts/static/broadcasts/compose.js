@@ -172,8 +172,8 @@ async function showPeople(details) {
   shown.textContent = "…";
   try {
     const answer = await fetch(details.dataset.people, { redirect: "error" });
-    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-    shown.innerHTML = await answer.text();
+    if (!answer.ok && answer.status !== 409) throw new Error(`the server answered ${answer.status}`);
+    shown.innerHTML = await answer.text(); // 409: why there is nobody to show
   } catch (error) {
     shown.textContent = `They cannot be shown: ${error.message}.`;
   }
