@@ -88,7 +88,7 @@ def _words_that_were_sent(broadcast: Broadcast) -> Words:
     if words is None or blockers:
         raise _NotAsSent(" ".join(blockers))
     if now != broadcast.approved_hash:
-        told = "The template or the audience was changed after Send was pressed. Look at it again, and send it again."
+        told = "The template, the mail frame or the audience was changed after Send was pressed. Look at it again, and send it again."
         raise _NotAsSent(told)
     return words
 

@@ -222,7 +222,7 @@ class TestSending:
             ({"title": "", "body": "", "template_code": "gone"}, {}, "is not published"),
             ({"channels": []}, {}, "No channel is chosen."),
             ({"channels": ["sms"]}, {}, "has no provider"),
-            ({"body": "{{ contact.attributes.city }}"}, {}, "no attributes.city"),
+            ({"body": "{{ contact.attributes.city }}"}, {}, "has no attributes.city"),
         ],
     )
     def test_what_blocks_it_is_said_and_nothing_is_half_done(self, call, key, values, body, problem: str) -> None:
