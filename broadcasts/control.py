@@ -6,7 +6,7 @@ from django.db import transaction
 
 from broadcasts.actor import Actor
 from broadcasts.changes import WrongState, broadcast_reopen, lanes_of
-from broadcasts.counting import row_range
+from broadcasts.counting import count_and_keep, row_range
 from broadcasts.events import event_record
 from broadcasts.fan_out import missing, paces
 from broadcasts.models import Broadcast
@@ -69,7 +69,7 @@ def broadcast_retry_failed(
     """Send again what failed for one reason on one channel: nobody got those. Pressed twice it finds nothing the second time.
 
     At `pace_per_minute`, or at the channel's part of the broadcast's own speed. Pausing or cancelling it reaches them from the first row
-    on.
+    on, and the kept figures are counted anew.
     Raises: WrongState unless it is being sent or completed; deliveries.dead_letters.CannotRetryError, also once it was recalled.
     """
     group = GroupKey(reason=reason, channel=channel, template_code=broadcast.source, tenant_ids=(broadcast.tenant_id,))
@@ -81,6 +81,7 @@ def broadcast_retry_failed(
         action="retry_failed",
         after={"reason": reason, "channel": channel, "moved": retried.moved, "too_late": retried.too_late},
     )
+    count_and_keep(broadcast)
     return retried
 
 

@@ -9,7 +9,7 @@ import pytest
 from broadcasts.actor import Actor
 from broadcasts.changes import WrongState, broadcast_cancel, broadcast_pause, broadcast_resume
 from broadcasts.control import broadcast_recall, broadcast_retry_failed, broadcast_set_speed
-from broadcasts.counting import has_waiting
+from broadcasts.counting import count_and_keep, has_waiting, kept
 from broadcasts.models import Broadcast
 from broadcasts.states import State
 from deliveries import lifecycle
@@ -117,3 +117,13 @@ def test_a_cause_that_nothing_failed_for_makes_no_lane(tenant: Tenant, asked: di
 def test_what_never_began_has_nothing_to_retry(tenant: Tenant) -> None:
     with pytest.raises(WrongState):
         retry(draft(tenant))
+
+
+def test_the_kept_figures_do_not_go_on_offering_what_was_retried(tenant: Tenant) -> None:
+    broadcast = with_failures(tenant)
+    count_and_keep(broadcast)
+    broadcast.refresh_from_db()
+    assert kept(broadcast).causes == [("smtp_550", "ws", 3)]
+    retry(broadcast)
+    broadcast.refresh_from_db()
+    assert (kept(broadcast).causes, kept(broadcast).waiting) == ([], 3)
