@@ -22,7 +22,7 @@ from tests.api import Caller
 from tests.factories import ApiKeyFactory, ContactFactory, DeliveryFactory, TenantFactory
 from tests.lifecycle import claim, failed, finish, send_all, start
 from tests.mass import BEN, fan_out
-from tests.waiting import wait_until
+from tests.waiting import GENEROUS_SECONDS, wait_until
 
 T = TypeVar("T")
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -153,7 +153,7 @@ def test_a_retry_leaves_what_somebody_sends_again_at_this_moment(failed_one: Bro
     row = Delivery.objects.get()
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         Delivery.objects.select_for_update().get(pk=row.pk)
-        assert pool.submit(_and_close, lambda: retry_failed(failed_one)).result() == 0
+        assert pool.submit(_and_close, lambda: retry_failed(failed_one)).result(GENEROUS_SECONDS) == 0
         replay(row)
     assert letters() == ["retrying"]
     assert Delivery.objects.count() == 2
