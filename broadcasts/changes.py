@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -213,9 +214,13 @@ def broadcast_unapprove(*, broadcast: Broadcast, actor: Actor) -> Broadcast:
     return _change(broadcast, Change.WITHDRAW, actor, note="An edit took the approval away.", **_UNAPPROVED)
 
 
-def lanes_of(broadcast: Broadcast) -> list[int]:
-    """Return the ids of its lanes: none before it began."""
-    return list(Lane.objects.filter(tenant=broadcast.tenant_id, source=broadcast.source).values_list("id", flat=True))
+def lanes_of(broadcast: Broadcast, *, channel: str | None = None) -> list[int]:
+    """Return the ids of its lanes, those of what is tried again too; `channel`: only of this one. None before it began."""
+    lanes = Lane.objects.filter(tenant=broadcast.tenant_id).filter(
+        # As `deliveries.dead_letters.GroupKey.lane_source` names the lane of a retry.
+        Q(source=broadcast.source) | Q(source__startswith="retry:", source__endswith=f":{broadcast.source}")
+    )
+    return list((lanes if channel is None else lanes.filter(channel=channel)).values_list("id", flat=True))
 
 
 def undo_seconds(*, by_api: bool = False) -> float:

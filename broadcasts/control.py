@@ -6,16 +6,16 @@ from django.db import transaction
 
 from broadcasts.actor import Actor
 from broadcasts.approval import BAND
-from broadcasts.changes import NotReady, WrongState, broadcast_reopen, needs_approval
-from broadcasts.counting import row_range
+from broadcasts.changes import NotReady, WrongState, broadcast_reopen, lanes_of, needs_approval
+from broadcasts.counting import count_and_keep, row_range
 from broadcasts.events import event_record
 from broadcasts.fan_out import missing
 from broadcasts.models import Broadcast
 from broadcasts.preparing import paces
 from broadcasts.states import ENDED, State
-from deliveries.channels import Channel
-from deliveries.dead_letters import GroupKey, Retried, retry
-from deliveries.lifecycle import lane_cancel, lane_set_pace
+from deliveries.channels import Channel, Priority
+from deliveries.dead_letters import CannotRetryError, GroupKey, Retried, has_open, retry
+from deliveries.lifecycle import lane_cancel, lane_set_pace, lanes_open
 from deliveries.models import Lane
 from deliveries.recall import Recalled, inbox_recall
 
@@ -33,9 +33,8 @@ def broadcast_set_speed(*, broadcast: Broadcast, actor: Actor, pace_per_minute: 
         raise WrongState(locked, "set_the_speed_of")
     before, locked.pace_per_minute = locked.pace_per_minute, pace_per_minute
     locked.save(update_fields=["pace_per_minute", "updated_at"])
-    lanes = Lane.objects.filter(tenant=locked.tenant_id, source=locked.source)
     for channel, pace in paces(locked, pace_per_minute).items():
-        lane_set_pace(lane_ids=list(lanes.filter(channel=channel).values_list("id", flat=True)), pace_per_minute=pace)
+        lane_set_pace(lane_ids=lanes_of(locked, channel=channel), pace_per_minute=pace)
     event_record(
         broadcast=locked,
         actor=actor,
@@ -82,19 +81,43 @@ def broadcast_retry_failed(
 ) -> Retried:
     """Send again what failed for one reason on one channel: nobody got those. Pressed twice it finds nothing the second time.
 
-    Raises: WrongState before it began; deliveries.dead_letters.CannotRetryError.
+    At `pace_per_minute`, or at the channel's part of the broadcast's own speed. Pausing or cancelling it reaches them from the first row
+    on, and the kept figures are counted anew.
+    Raises: WrongState unless it is being sent or completed; deliveries.dead_letters.CannotRetryError, also once it was recalled.
     """
-    if broadcast.stamp_ms is None:
-        raise WrongState(broadcast, "retry")
     group = GroupKey(reason=reason, channel=channel, template_code=broadcast.source, tenant_ids=(broadcast.tenant_id,))
-    retried = retry(group=group, pace_per_minute=pace_per_minute, by=actor.name)
+    _open_retry_lane(broadcast, group, pace_per_minute)
+    retried = retry(group=group, by=actor.name)
     event_record(
         broadcast=broadcast,
         actor=actor,
         action="retry_failed",
         after={"reason": reason, "channel": channel, "moved": retried.moved, "too_late": retried.too_late},
     )
+    count_and_keep(broadcast)
     return retried
+
+
+@transaction.atomic
+def _open_retry_lane(broadcast: Broadcast, group: GroupKey, pace_per_minute: int | None) -> None:
+    """Make the lane before any row is in it, in one order with pause and cancel, which steer the lanes that they find."""
+    locked = Broadcast.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=broadcast.pk)
+    if locked.state not in (State.SENDING, State.COMPLETED):
+        raise WrongState(locked, "retry")
+    if Lane.objects.filter(id__in=lanes_of(locked, channel=group.channel), cancelled_at__isnull=False).exists():
+        raise CannotRetryError(
+            "What waits there was cancelled or removed from inboxes, so nothing more of it goes there."
+        )
+    if not has_open(group=group):
+        return
+    pace = pace_per_minute or paces(locked, locked.pace_per_minute).get(group.channel)
+    opened = lanes_open(
+        tenant_id=locked.tenant_id,
+        source=group.lane_source,
+        priority=Priority(locked.priority),
+        paces={group.channel: pace},
+    )
+    lane_set_pace(lane_ids=list(opened.values()), pace_per_minute=pace)
 
 
 def broadcast_go_on(*, broadcast: Broadcast, actor: Actor) -> None:
@@ -121,8 +144,7 @@ def broadcast_recall(*, broadcast: Broadcast, actor: Actor) -> Recalled:
         now = Broadcast.objects.select_for_update(of=("self",), no_key=True).get(pk=broadcast.pk)
         if now.state == State.SENDING and now.pinned_audience is None:
             raise WrongState(now, "remove_from_inboxes")  # its lanes are not open yet
-        lanes = Lane.objects.filter(tenant=broadcast.tenant_id, source=broadcast.source, channel=Channel.WS)
-        lane_cancel(lane_ids=list(lanes.values_list("id", flat=True)))
+        lane_cancel(lane_ids=lanes_of(broadcast, channel=Channel.WS))
         event_record(broadcast=broadcast, actor=actor, action="recall")
     rows = row_range(broadcast)
     recalled = inbox_recall(tenant_id=rows["tenant"], first=rows["first"], last=rows["last"])

@@ -15,6 +15,7 @@ from django.db.models import Count
 from django.db.models.functions import Now
 
 from broadcasts import job_ids
+from broadcasts.changes import lanes_of
 from broadcasts.models import Broadcast, LeftOut
 from broadcasts.states import ACTIVE
 from deliveries.channels import OPEN, Status
@@ -38,7 +39,7 @@ _OPEN_ROW: Final = """
 SELECT EXISTS (SELECT FROM deliveries_lane l CROSS JOIN LATERAL (SELECT FROM notification_delivery d
         WHERE d.channel = l.channel AND d.lane_id = l.id AND d.lease_expires_at IS NULL AND d.next_attempt_at IS NOT NULL
             AND d.hold_id IS NULL LIMIT 1) waiting
-    WHERE l.tenant_id = %(tenant)s AND l.source = %(source)s)
+    WHERE l.id = ANY (%(lanes)s))
 """
 _POINT: Final = """
 INSERT INTO broadcasts_broadcastpoint AS p (broadcast_id, minute, counted_at, sent, failed, over)
@@ -159,7 +160,7 @@ def _keep_point(broadcast: Broadcast, counts: Counts) -> None:
 def has_waiting(broadcast: Broadcast) -> bool:
     """Say whether a row surely waits in its lanes, by the claim's index, however many there are. False decides nothing: count then."""
     with connection.cursor() as cursor:
-        cursor.execute(_OPEN_ROW, {"tenant": broadcast.tenant_id, "source": broadcast.source})
+        cursor.execute(_OPEN_ROW, {"lanes": lanes_of(broadcast)})
         return bool(cursor.fetchone()[0])
 
 

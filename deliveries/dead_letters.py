@@ -143,6 +143,11 @@ def groups(*, tenant_ids: Sequence[int] | None, state: str = State.OPEN, kind: s
         ]
 
 
+def has_open(*, group: GroupKey) -> bool:
+    """Say whether a group has an open dead letter."""
+    return bool(_open_tenants(group))
+
+
 def too_late(*, group: GroupKey) -> int:
     """Return how many open dead letters of a group could not be sent any more, since their expiry has passed."""
     return _count(COUNT_TOO_LATE, group)

@@ -60,7 +60,7 @@ MATRIX: dict[str, dict[State, str]] = {
         (State.AWAITING_APPROVAL, State.APPROVED, State.SCHEDULED, State.SENDING, State.PAUSED), "cancelled"
     ),
     "speed": dict.fromkeys(ALL - ENDED, ""),
-    "retry-failed": dict.fromkeys(BEGUN, ""),
+    "retry-failed": dict.fromkeys((State.SENDING, State.COMPLETED), ""),
     "send-missing": {State.COMPLETED: "sending"},
     "recall": dict.fromkeys(BEGUN, ""),
     "go-on": {},  # what a small group that is being looked at allows: below

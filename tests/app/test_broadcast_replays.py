@@ -22,7 +22,7 @@ from tests.api import Caller
 from tests.factories import ApiKeyFactory, ContactFactory, DeliveryFactory, TenantFactory
 from tests.lifecycle import claim, failed, finish, send_all, start
 from tests.mass import BEN, fan_out
-from tests.waiting import wait_until
+from tests.waiting import GENEROUS_SECONDS, wait_until
 
 T = TypeVar("T")
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,8 +57,8 @@ def retry_failed(broadcast: Broadcast) -> int:
     return broadcast_retry_failed(broadcast=broadcast, actor=BEN, reason="smtp_550", channel="ws").moved
 
 
-def replay(row: Delivery) -> UUID:
-    return lifecycle.replay(delivery_ids=[row.pk], by="ben")[row.pk]
+def replay(row: Delivery, source: str = "") -> UUID:
+    return lifecycle.replay(delivery_ids=[row.pk], by="ben", source=source)[row.pk]
 
 
 def test_what_was_sent_again_alone_and_failed_again_is_retried_once(failed_one: Broadcast) -> None:
@@ -142,7 +142,7 @@ def test_replays_of_two_rows_of_one_recipient_at_once_wait_for_each_other(failed
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             made = [replay(mine)]
-            other = pool.submit(_and_close, lambda: replay(theirs))
+            other = pool.submit(_and_close, lambda: replay(theirs, "retry:x"))
             wait_until(_is_somebody_waiting, "the second replay waits")
         made.append(other.result())
     assert [str(job_id)[-2:] for job_id in made] == ["02", "03"]
@@ -153,7 +153,7 @@ def test_a_retry_leaves_what_somebody_sends_again_at_this_moment(failed_one: Bro
     row = Delivery.objects.get()
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         Delivery.objects.select_for_update().get(pk=row.pk)
-        assert pool.submit(_and_close, lambda: retry_failed(failed_one)).result() == 0
+        assert pool.submit(_and_close, lambda: retry_failed(failed_one)).result(GENEROUS_SECONDS) == 0
         replay(row)
     assert letters() == ["retrying"]
     assert Delivery.objects.count() == 2
