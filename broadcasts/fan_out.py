@@ -34,14 +34,12 @@ _LOCK: Final = 0x62636173  # a class of advisory locks of its own
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did. `is_done`: no chunk is left for now. `is_ours` False: another process has it, or it is not being sent.
-    `is_first`: the first chunk of a walk."""
+    """What one step did. `is_done`: no chunk is left for now. `is_ours` False: another process has it, or it is not being sent."""
 
     accepted: int = 0
     left_out: int = 0
     is_done: bool = True
     is_ours: bool = True
-    is_first: bool = False
 
 
 def fan_out_step(broadcast_id: int) -> Step:
@@ -56,19 +54,8 @@ def fan_out_step(broadcast_id: int) -> Step:
     except Stopped:
         return Step(is_ours=False)
     if step.accepted:
-        if step.is_done or step.is_first:
-            _refresh_statistics()
         hints.hint(channels)
     return step
-
-
-def _refresh_statistics() -> None:
-    """Let senders plan anew: a session plans its statements once, and what it planned when few rows waited stalls among a million.
-
-    Before the first rows are hinted and again when all are there: autovacuum would do it only after a minute.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE notification_delivery")
 
 
 def _step(broadcast_id: int) -> tuple[Step, list[str]]:
@@ -157,7 +144,7 @@ def _chunk(broadcast: Broadcast) -> Step:
     keep(
         broadcast, cursor=last if last is not None else broadcast.cursor, **(_end_of_pass(broadcast) if is_done else {})
     )
-    return Step(fresh, left_out, is_done, is_first=broadcast.cursor == 0)
+    return Step(fresh, left_out, is_done)
 
 
 def _end_of_pass(broadcast: Broadcast) -> dict[str, Any]:

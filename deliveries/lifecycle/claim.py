@@ -73,7 +73,7 @@ WITH RECURSIVE head (lane_id, first_due_at) AS (
         WHERE d.channel = %(channel)s AND {WAITING} AND d.lane_id > h.lane_id ORDER BY d.lane_id, d.next_attempt_at LIMIT 1) n
 ), lane AS MATERIALIZED (
     SELECT l.id, l.tenant_id, l.priority, h.first_due_at, least(%(limit)s, b.tokens)::int AS allowance
-    FROM head h JOIN deliveries_lane l ON l.id = h.lane_id
+    FROM head h CROSS JOIN LATERAL (SELECT * FROM deliveries_lane WHERE id = h.lane_id OFFSET 0) l
     CROSS JOIN LATERAL (SELECT CASE WHEN l.pace_per_minute IS NULL THEN %(limit)s ELSE floor(least(
         greatest(1, l.pace_per_minute / 60.0 * %(burst)s),
         l.tokens + l.pace_per_minute / 60.0 * extract(epoch FROM statement_timestamp() - coalesce(l.tokens_at, 'epoch'))

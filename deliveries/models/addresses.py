@@ -18,7 +18,7 @@ class Device(models.Model):
         APNS = "apns", "Apple (APNs)"
         WEBPUSH = "webpush", "Browser (Web Push)"
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="devices")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="devices", db_index=False)
     user_id = models.UUIDField()
     platform = models.CharField(max_length=7, choices=Platform.choices)
     token = models.CharField(

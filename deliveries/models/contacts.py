@@ -14,7 +14,7 @@ from deliveries.models.tenants import Tenant
 class Contact(models.Model):
     """A person: `(tenant, user_id)`. An empty address means that the channel cannot reach them."""
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="contacts")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="contacts", db_index=False)
     user_id = models.UUIDField(help_text="The id your own systems know the person by.")
     name = models.CharField(max_length=200, blank=True, default="")
     email = models.CharField("e-mail", max_length=320, blank=True, default="")
@@ -38,7 +38,8 @@ class Contact(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "user_id"], name="contact_once_per_tenant"),
+            # The person first: a look-up that leaves the tenant to the second column can be answered by no other index.
+            models.UniqueConstraint(fields=["user_id", "tenant"], name="contact_once_per_tenant"),
         ]
         indexes = [
             # Broadcasts walk a tenant's contacts in this order.

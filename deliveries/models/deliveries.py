@@ -23,7 +23,7 @@ CLAIMABLE = UNLEASED & Q(hold=None)
 class Lane(models.Model):
     """What waits together and is steered together: pause, cancel, not before, pace. One UPDATE here rules however many rows wait."""
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False)
     channel = models.CharField(max_length=32)
     priority = models.SmallIntegerField(choices=[(p.value, p.name.lower()) for p in Priority], default=Priority.NORMAL)
     source = models.CharField(

@@ -24,7 +24,7 @@ class Suppression(models.Model):
         STAFF = "staff", "Added by staff"
         UNSUBSCRIBED = "unsubscribed", "Unsubscribed at the provider"
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="suppressions")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="suppressions", db_index=False)
     channel = models.CharField(max_length=16, choices=[(c.value, c.value) for c in SUPPRESSIBLE])
     address = models.CharField(max_length=320, help_text="As `suppressions.normal_address` spells it.")
     reason = models.CharField(max_length=12, choices=Reason.choices)
@@ -51,7 +51,7 @@ class Suppression(models.Model):
 class OptOut(models.Model):
     """A person does not want one category of a channel's messages. It outlives the contact: who comes back is still unsubscribed."""
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="opt_outs")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="opt_outs", db_index=False)
     user_id = models.UUIDField()
     channel = models.CharField(max_length=16, choices=[(c.value, c.value) for c in Channel])
     category = models.CharField(max_length=100)

@@ -5,7 +5,9 @@ The planner then believes that a tenant has a handful of rows. What is held here
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import Any, TypeVar
 
 import psycopg
@@ -14,17 +16,21 @@ from django.db import connection
 
 from deliveries import lifecycle
 from deliveries.lifecycle import ClaimedRow
+from deliveries.models import Contact, OptOut, Suppression, Tenant
+from tests.factories import ContactFactory, SuppressionFactory
 from tests.lifecycle import accept, incoming, on_connection, send_all, sent
+from tests.mass import fan_out
 
 T = TypeVar("T")
 WAITING = 3000
 CLAIMED = 500
 MOST_BLOCKS_A_ROW = 100
 
-BLOCKS = """
+GROWING = ("notification_delivery", "deliveries_contact", "deliveries_optout", "deliveries_suppression")
+BLOCKS = f"""
+WITH asked AS (SELECT unnest('{{{",".join(GROWING)}}}'::regclass[]) AS id)
 SELECT sum(pg_stat_get_xact_blocks_fetched(part.id)) FROM (
-    SELECT 'notification_delivery'::regclass AS id
-    UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = 'notification_delivery'::regclass) part
+    SELECT id FROM asked UNION ALL SELECT indexrelid FROM pg_index JOIN asked ON indrelid = asked.id) part
 """
 
 
@@ -76,6 +82,51 @@ def test_a_claim_reads_few_blocks_behind_rows_that_were_put_aside(transactional_
     rows, read = with_blocks(lambda c: lifecycle.claim(c, channel="ws", limit=CLAIMED, lease_seconds=90))
     assert len(rows) == CLAIMED
     assert read < CLAIMED * MOST_BLOCKS_A_ROW
+
+
+def test_a_session_that_planned_beside_empty_tables_reads_few_blocks_of_a_flood(
+    transactional_db: None, tenant: Tenant, settings: Any
+) -> None:
+    """A sender's session plans each statement once, so what suits four pages must also suit what arrives a moment later."""
+    settings.BROADCAST_APPROVAL_FROM = 2 * WAITING
+    accept(*(incoming(tenant_id=tenant.slug, channel="email") for _ in range(40)))
+    with connection.cursor() as cursor:
+        cursor.execute(f"VACUUM ANALYZE {', '.join(GROWING)}")
+
+    async def work(session: psycopg.AsyncConnection[Any]) -> list[tuple[int, int]]:
+        taken = [await one_round(session)]
+        await asyncio.to_thread(flood, tenant)
+        return [*taken, await one_round(session), await one_round(session)]
+
+    (few, _), *rounds = on_connection(work)
+    assert few == 40
+    for finished, read in rounds:
+        assert finished == CLAIMED
+        assert read < CLAIMED * MOST_BLOCKS_A_ROW
+
+
+async def one_round(session: psycopg.AsyncConnection[Any]) -> tuple[int, int]:
+    """Claim, start and finish; return how many rows were finished and how many blocks that read."""
+    async with session.transaction():
+        before = await blocks(session)
+        rows = await lifecycle.claim(session, channel="email", limit=CLAIMED, lease_seconds=90)
+        started = await lifecycle.start(session, rows=rows, deadline_seconds=20, only_to=None)
+        await lifecycle.finish(session, outcomes=[sent(row) for row in rows])
+        return len(started), await blocks(session) - before
+
+
+def flood(tenant: Tenant) -> None:
+    """People, some of the tenant's addresses suppressed, categories opted out of, and a broadcast to everybody."""
+    with closing(connection):  # of this thread
+        people = [ContactFactory.build(tenant=tenant) for _ in range(WAITING)]
+        Contact.objects.bulk_create(people)
+        Suppression.objects.bulk_create(
+            SuppressionFactory.build(tenant=tenant, address=f"{n}@x.org") for n in range(WAITING)
+        )
+        OptOut.objects.bulk_create(
+            OptOut(tenant=tenant, user_id=one.user_id, channel="email", category="news") for one in people
+        )
+        fan_out(tenant, channels=["email"], category="offers")
 
 
 def with_blocks(work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> tuple[T, int]:
