@@ -19,7 +19,8 @@ PROBES = 100
 PAUSE_SECONDS = 0.2
 GOAL_MS = 250.0
 TOOK = """
-SELECT extract(epoch FROM finished_at - accepted_at) * 1000 FROM notification_delivery WHERE entrance = 'api:bench' AND status = 'SENT'
+SELECT extract(epoch FROM finished_at - accepted_at) * 1000 FROM notification_delivery
+WHERE tenant_id = %s AND job_id = ANY (%s) AND status = 'SENT'
 """
 
 
@@ -31,11 +32,11 @@ def probe(world: World, bench: Bench, count: int) -> list[float]:
     from deliveries.channels import Priority
     from deliveries.jobs import NotificationJob
 
-    world.database.execute("DELETE FROM notification_delivery WHERE entrance = 'api:bench'")
-    for _ in range(count):
+    ids = [uuid4() for _ in range(count)]
+    for job_id in ids:
         now = timezone.now()
         job = NotificationJob(
-            job_id=uuid4(), user_id=uuid4(), channel="ws", template_code="", content={"title": "Urgent", "body": "Now"}, locale="",
+            job_id=job_id, user_id=uuid4(), channel="ws", template_code="", content={"title": "Urgent", "body": "Now"}, locale="",
             data={}, event_type="probe", event_id="", campaign_id="", priority=Priority.HIGH, created_at=now, send_after=None,
             expires_at=now + timedelta(hours=1), tenant=bench.tenant.slug, category="",
         )  # fmt: skip
@@ -44,7 +45,7 @@ def probe(world: World, bench: Bench, count: int) -> list[float]:
         time.sleep(PAUSE_SECONDS)
     deadline = time.monotonic() + 60
     while True:
-        took = [float(str(ms)) for (ms,) in world.database.execute(TOOK)]
+        took = [float(str(ms)) for (ms,) in world.database.execute(TOOK, [bench.tenant.pk, ids])]
         if len(took) == count:
             return took
         if time.monotonic() > deadline:

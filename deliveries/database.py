@@ -99,5 +99,6 @@ async def plan_once(connection: AsyncConnection[Any]) -> None:
     indexes alone, and the planner may not prefer to scan a table because it is small now.
     """
     connection.prepare_threshold = 0
-    for setting in ("plan_cache_mode = force_generic_plan", "enable_seqscan = off", "enable_bitmapscan = off"):
-        await connection.execute(f"SET {setting}")
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    for way in ("seqscan", "bitmapscan", "material"):
+        await connection.execute(f"SET enable_{way} = off")

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 
 from deliveries.channels import Status
 from deliveries.lifecycle.blank import blanked, told
+from deliveries.lifecycle.claim import by_id
 
 # What the provider reported before its receipt was recorded (outcome.py) stays.
 # Rows are found by their ids whatever the statistics say; coalesce hides from the planner what it would like to begin with.
@@ -29,18 +30,18 @@ WITH o AS (
         duration_ms = o.duration_ms, address = o.address, template_version_id = o.template_version_id, rendered = o.rendered,
         details = CASE WHEN coalesce(d.details ?| '{{reports,suppressed}}', false) THEN coalesce(o.details, '{{}}')
             || (SELECT jsonb_object_agg(key, value) FROM jsonb_each(d.details) WHERE key IN ('reports', 'suppressed')) ELSE o.details END
-    FROM o WHERE d.id = o.id AND coalesce(d.lease_token = o.lease_token AND d.status = 'SENDING', false)
-    RETURNING d.id, d.tenant_id, d.status, d.attempts, d.started_at, d.channel, d.template_code, d.error_message
+    FROM o WHERE {by_id("o")} AND coalesce(d.lease_token = o.lease_token AND d.status = 'SENDING', false)
+    RETURNING d.id, d.tenant_id, d.status, d.attempts, d.started_at, d.channel, d.template_code, d.error_message, d.provider, d.reason,
+        o.is_ambiguous, d.duration_ms
 ), attempt AS (
     INSERT INTO deliveries_deliveryattempt (delivery_id, number, started_at, finished_at, provider, code, message, is_ambiguous,
         duration_ms)
-    SELECT done.id, done.attempts, done.started_at, statement_timestamp(), o.provider, o.reason, done.error_message, o.is_ambiguous,
-        o.duration_ms
-    FROM done JOIN o USING (id) WHERE done.status <> 'SENT'
+    SELECT id, attempts, started_at, statement_timestamp(), provider, reason, error_message, is_ambiguous, duration_ms
+    FROM done WHERE status <> 'SENT'
 ), dead AS (
     INSERT INTO deliveries_deadletter (kind, delivery_id, tenant_id, reason, error_message, channel, template_code, failed_at)
-    SELECT 'failed', done.id, done.tenant_id, o.reason, done.error_message, done.channel, done.template_code, statement_timestamp()
-    FROM done JOIN o USING (id) WHERE done.status = 'FAILED'
+    SELECT 'failed', id, tenant_id, reason, error_message, channel, template_code, statement_timestamp()
+    FROM done WHERE status = 'FAILED'
 )
 SELECT id FROM done
 """

@@ -11,7 +11,7 @@ from django.conf import settings
 from psycopg import AsyncConnection
 
 from deliveries.lifecycle.blank import blanked
-from deliveries.lifecycle.claim import ClaimedRow
+from deliveries.lifecycle.claim import ClaimedRow, by_id
 from deliveries.lifecycle.holds import IN_FORCE, OF_ROWS, covers
 from deliveries.lifecycle.unwanted import SUPPRESSED, UNSUBSCRIBED, WORDS
 
@@ -56,7 +56,7 @@ WITH hold AS MATERIALIZED (
 START = f"""{BATCH}
 UPDATE notification_delivery d SET status = 'SENDING', attempts = b.attempts + 1, started_at = statement_timestamp()
 FROM batch b
-WHERE d.id = b.id AND b.refusal = '' AND coalesce(d.lease_token = b.token AND d.attempts <= b.attempts + 1, false)
+WHERE {by_id("b")} AND b.refusal = '' AND coalesce(d.lease_token = b.token AND d.attempts <= b.attempts + 1, false)
 RETURNING d.id, b.name, b.email, b.phone, b.locale, b.time_zone, b.attributes, b.has_contact, b.tenant_slug, b.tenant_name,
     b.from_address, b.reply_to
 """
@@ -78,14 +78,14 @@ UPDATE notification_delivery d SET
     hold_id = CASE WHEN b.refusal = 'held' THEN b.hold_id END,
     lease_token = NULL, lease_expires_at = NULL, claims = greatest(0, d.claims - 1)
 FROM batch b
-WHERE d.id = b.id AND b.refusal <> '' AND coalesce(d.lease_token = b.token AND d.status IN ('PENDING', 'RETRYING'), false)
+WHERE {by_id("b")} AND b.refusal <> '' AND coalesce(d.lease_token = b.token AND d.status IN ('PENDING', 'RETRYING'), false)
 RETURNING d.id, d.status
 """
 
-GIVE_BACK = """
+GIVE_BACK = f"""
 UPDATE notification_delivery d SET lease_token = NULL, lease_expires_at = NULL, claims = greatest(0, claims - 1)
 FROM unnest(%(ids)s::bigint[], %(tokens)s::uuid[]) AS mine (id, token)
-WHERE d.id = mine.id AND coalesce(d.lease_token = mine.token AND d.status IN ('PENDING', 'RETRYING'), false)
+WHERE {by_id("mine")} AND coalesce(d.lease_token = mine.token AND d.status IN ('PENDING', 'RETRYING'), false)
 """
 
 

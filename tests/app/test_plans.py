@@ -32,6 +32,11 @@ WITH asked AS (SELECT unnest('{{{",".join(GROWING)}}}'::regclass[]) AS id)
 SELECT sum(pg_stat_get_xact_blocks_fetched(part.id)) FROM (
     SELECT id FROM asked UNION ALL SELECT indexrelid FROM pg_index JOIN asked ON indrelid = asked.id) part
 """
+ROWS = """
+SELECT pg_stat_get_xact_tuples_returned('notification_delivery'::regclass) + sum(pg_stat_get_xact_tuples_fetched(indexrelid))
+FROM pg_index WHERE indrelid = 'notification_delivery'::regclass
+"""
+MOST_LOOKS_AT_A_ROW = 8
 
 
 @pytest.fixture
@@ -93,26 +98,27 @@ def test_a_session_that_planned_beside_empty_tables_reads_few_blocks_of_a_flood(
     with connection.cursor() as cursor:
         cursor.execute(f"VACUUM ANALYZE {', '.join(GROWING)}")
 
-    async def work(session: psycopg.AsyncConnection[Any]) -> list[tuple[int, int]]:
+    async def work(session: psycopg.AsyncConnection[Any]) -> list[tuple[int, int, int]]:
         taken = [await one_round(session)]
         await asyncio.to_thread(flood, tenant)
         return [*taken, await one_round(session), await one_round(session)]
 
-    (few, _), *rounds = on_connection(work)
+    (few, _, _), *rounds = on_connection(work)
     assert few == 40
-    for finished, read in rounds:
+    for finished, read, looked_at in rounds:
         assert finished == CLAIMED
         assert read < CLAIMED * MOST_BLOCKS_A_ROW
+        assert looked_at < CLAIMED * MOST_LOOKS_AT_A_ROW
 
 
-async def one_round(session: psycopg.AsyncConnection[Any]) -> tuple[int, int]:
-    """Claim, start and finish; return how many rows were finished and how many blocks that read."""
+async def one_round(session: psycopg.AsyncConnection[Any]) -> tuple[int, int, int]:
+    """Claim, start and finish; return how many rows were finished, how many blocks that read and at how many rows it looked."""
     async with session.transaction():
-        before = await blocks(session)
+        before = await number(session, BLOCKS), await number(session, ROWS)
         rows = await lifecycle.claim(session, channel="email", limit=CLAIMED, lease_seconds=90)
         started = await lifecycle.start(session, rows=rows, deadline_seconds=20, only_to=None)
         await lifecycle.finish(session, outcomes=[sent(row) for row in rows])
-        return len(started), await blocks(session) - before
+        return len(started), await number(session, BLOCKS) - before[0], await number(session, ROWS) - before[1]
 
 
 def flood(tenant: Tenant) -> None:
@@ -134,14 +140,14 @@ def with_blocks(work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) ->
 
     async def counted(connection: psycopg.AsyncConnection[Any]) -> tuple[T, int]:
         async with connection.transaction():
-            before = await blocks(connection)
+            before = await number(connection, BLOCKS)
             result = await work(connection)
-            return result, await blocks(connection) - before
+            return result, await number(connection, BLOCKS) - before
 
     return on_connection(counted)
 
 
-async def blocks(connection: psycopg.AsyncConnection[Any]) -> int:
-    row = await (await connection.execute(BLOCKS)).fetchone()
+async def number(connection: psycopg.AsyncConnection[Any], asked: str) -> int:
+    row = await (await connection.execute(asked)).fetchone()
     assert row is not None
     return int(row[0])
