@@ -84,6 +84,7 @@ class ChannelRun:
         self._sending_ordinary = 0
         self._records = Recording(channel, sender, pool=pool, heartbeat=heartbeat)
         self._more = False
+        self._asked_again = False
         self._asking: asyncio.TimerHandle | None = None
         self._claiming = asyncio.Lock()
         self._hungry = asyncio.Event()
@@ -112,26 +113,14 @@ class ChannelRun:
         return self._claiming.locked()
 
     async def look(self) -> bool:
-        """Claim what there is room for. Returns whether more may be waiting than was taken (so that others should look too)."""
-        async with self._claiming:
-            room, lowest_priority = self._reach.room(self.rows_in_hand(), self._records.rows_per_second)
-            if self.held or room <= 0:
-                self._more = True
-                return False
-            limit = await self.sender.admit(room)
-            if limit <= 0:
-                self._ask_again()
-                return False
-            # Claims of one channel wait for each other anyway, and would do so on a connection each.
-            async with self._turn:
-                rows = await self._claim(limit, lowest_priority)
-            self.sender.unused(limit - len(rows))
-            # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search; and
-            # one of urgent rows alone knows nothing of the others.
-            self._more = bool(rows) or lowest_priority == Priority.HIGH
-            self._waiting.add(rows)
-            self._startable.set()
-            return len(rows) >= limit
+        """Claim what there is room for. Returns whether more may be waiting than was taken (so that others should look too).
+
+        While a claim is under way this only notes that another is wanted: that one began before what is asked for now was there.
+        """
+        if self._claiming.locked():
+            self._asked_again = True
+            return False
+        return await self._look()
 
     async def run_suspects(self, *, limit: int) -> int:
         """Claim and send suspects of this channel now, though it is held, and return how many once their outcomes are recorded."""
@@ -202,13 +191,41 @@ class ChannelRun:
 
     # --- Claiming -------------------------------------------------------------------------------------------------------------
 
+    async def _look(self) -> bool:
+        async with self._claiming:
+            there_is_more = await self._claim_room()
+            while self._asked_again:
+                self._asked_again = False
+                there_is_more = await self._claim_room()
+            return there_is_more
+
+    async def _claim_room(self) -> bool:
+        room, lowest_priority = self._reach.room(self.rows_in_hand(), self._records.rows_per_second)
+        if self.held or room <= 0:
+            self._more = True
+            return False
+        limit = await self.sender.admit(room)
+        if limit <= 0:
+            self._ask_again()
+            return False
+        # Claims of one channel wait for each other anyway, and would do so on a connection each.
+        async with self._turn:
+            rows = await self._claim(limit, lowest_priority)
+        self.sender.unused(limit - len(rows))
+        # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search; and
+        # one of urgent rows alone knows nothing of the others.
+        self._more = bool(rows) or lowest_priority == Priority.HIGH
+        self._waiting.add(rows)
+        self._startable.set()
+        return len(rows) >= limit
+
     async def _claimer(self) -> None:
         """Go on claiming while claims bring something and there is room for a good part of another."""
         while True:
             await self._hungry.wait()
             self._hungry.clear()
             while self._more and not self.held and self._is_worth_a_claim():
-                await self.look()
+                await self._look()
 
     def _is_worth_a_claim(self) -> bool:
         return self._reach.is_worth_a_claim(self.rows_in_hand(), self._records.rows_per_second)
@@ -349,6 +366,8 @@ class ChannelRun:
                     await self._records.record(batch)
             finally:
                 self._records.done()
+                if self._records.waiting:
+                    self._recordable.set()
                 for finished in batch:
                     self._waiting.let_next_of(finished.row)
                 self._quiet.set()

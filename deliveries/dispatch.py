@@ -108,8 +108,8 @@ class Dispatcher:
         self._tasks.append(asyncio.create_task(self._keep_looking()))
 
     async def _look(self, channel: str) -> bool:
-        """Let every run of a channel look that is not looking already."""
-        return any(await asyncio.gather(*(run.look() for run in self.runs.of(channel) if not run.is_looking())))
+        """Let every run of a channel look."""
+        return any(await asyncio.gather(*(run.look() for run in self.runs.of(channel))))
 
     async def _keep_looking(self) -> None:
         """Show every second that the loop turns and its rows move; and look by itself now and then, so that a Redis that is away

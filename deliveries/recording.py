@@ -13,7 +13,7 @@ from django.conf import settings
 
 from deliveries import addresses, lifecycle, outcomes
 from deliveries.addresses import Told
-from deliveries.channels import Status
+from deliveries.channels import Priority, Status
 from deliveries.database import AsyncPool, until_done
 from deliveries.lifecycle import ClaimedRow, Outcome
 from deliveries.senders.base import Message, Sender
@@ -61,8 +61,10 @@ class Recording:
         self._finished.append(finished)
 
     def take(self) -> list[Finished]:
-        """Return all that waits, as one batch, which counts as not recorded until `done`."""
-        batch, self._finished = self._finished, []
+        """Return what waits as one batch, which counts as not recorded until `done`; what is urgent goes before all else, by itself."""
+        urgent = [finished for finished in self._finished if finished.row.priority == Priority.HIGH]
+        rest = [finished for finished in self._finished if finished.row.priority != Priority.HIGH]
+        batch, self._finished = (urgent, rest) if urgent else (rest, [])
         self._under_way = len(batch)
         return batch
 

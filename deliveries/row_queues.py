@@ -33,9 +33,13 @@ class RowQueues:
             self._queues[row.priority].append(row)
 
     def take(self, *, slots: int, ordinary_slots: int) -> list[ClaimedRow]:
-        """Take up to `slots` rows, the most urgent first, of which at most `ordinary_slots` below high priority."""
+        """Take up to `slots` rows: those of high priority by themselves, so that they wait for no large statement; where there are
+        none, at most `ordinary_slots` of the others, the most urgent first.
+        """
         batch: list[ClaimedRow] = []
         for priority, queue in self._queues.items():
+            if batch and priority > Priority.HIGH and batch[0].priority == Priority.HIGH:
+                break
             left = slots if priority == Priority.HIGH else min(slots - len(batch), ordinary_slots)
             while queue and left > 0:
                 row = queue.popleft()

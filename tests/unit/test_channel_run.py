@@ -1,4 +1,4 @@
-"""A channel's run beside a sender that takes nothing more for now: how it asks again."""
+"""A channel's run without a database: how it asks again where a sender takes nothing more, and what a hint during a claim does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from deliveries import channel_run
 from deliveries.channel_run import ChannelRun
 from deliveries.channels import Channel
-from deliveries.lifecycle import Tenants
+from deliveries.lifecycle import ClaimedRow, Tenants
 from deliveries.rendering import TemplateBook
 from deliveries.senders.base import Sender
 
@@ -44,3 +44,30 @@ async def test_however_often_it_looks_it_asks_again_once(monkeypatch: pytest.Mon
     for _ in range(3):
         await asyncio.sleep(0)
     assert woken == [1, 1]
+
+
+async def test_a_hint_during_a_claim_claims_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The claim under way may have looked before what the hint tells of was committed."""
+    nobody: Any = None
+    sender = Sender()
+    run = ChannelRun(
+        "email", sender, tenants=Tenants(), turn=asyncio.Lock(), pool=nobody, book=TemplateBook(), heartbeat=nobody
+    )
+    claims: list[asyncio.Future[list[ClaimedRow]]] = []
+
+    async def claim(limit: int, lowest_priority: int) -> list[ClaimedRow]:
+        claims.append(asyncio.get_running_loop().create_future())
+        return await claims[-1]
+
+    monkeypatch.setattr(run, "_claim", claim)
+    looking = asyncio.create_task(run.look())
+    while not claims:
+        await asyncio.sleep(0)
+    assert await run.look() is False
+    assert await run.look() is False
+    claims[0].set_result([])
+    while len(claims) < 2:
+        await asyncio.sleep(0)
+    claims[1].set_result([])
+    assert await looking is False
+    assert len(claims) == 2

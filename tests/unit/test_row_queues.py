@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from hypothesis import given
@@ -11,26 +10,18 @@ from hypothesis import strategies as st
 from deliveries.channels import Priority
 from deliveries.lifecycle import ClaimedRow
 from deliveries.row_queues import RowQueues
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def row(number: int, *, person: UUID | None = None, priority: int = Priority.NORMAL) -> ClaimedRow:
-    return ClaimedRow(
-        id=number, tenant_id=1, job_id=uuid4(), user_id=person or uuid4(), channel="ws", priority=priority, template_code="",
-        locale="", category="", content=None, data={}, attempts=0, is_test=False, accepted_at=NOW, due_at=NOW, lost_leases=0, refused_by="",
-        expires_at=None, lease_token=uuid4(),
-    )  # fmt: skip
+from tests.claimed import row
 
 
 def ids(rows: list[ClaimedRow]) -> list[int]:
     return [one.id for one in rows]
 
 
-def test_urgent_rows_go_first() -> None:
+def test_urgent_rows_go_first_and_by_themselves() -> None:
     queues = RowQueues()
-    queues.add([row(1, priority=Priority.LOW), row(2), row(3, priority=Priority.HIGH)])
-    assert ids(queues.take(slots=10, ordinary_slots=10)) == [3, 2, 1]
+    queues.add([row(1, priority=Priority.LOW), row(2), row(3, priority=Priority.HIGH), row(4, priority=Priority.HIGH)])
+    assert ids(queues.take(slots=10, ordinary_slots=10)) == [3, 4]
+    assert ids(queues.take(slots=10, ordinary_slots=10)) == [2, 1]
 
 
 def test_ordinary_rows_leave_the_kept_slots_to_the_urgent() -> None:
