@@ -135,14 +135,17 @@ class _Judgement:
 def _judge_everybody(broadcast: Broadcast) -> _Judgement:
     """Look at the whole audience, and note everybody who would get it at an address that somebody before them gets it at.
 
-    Before them is who has it already, then who has the lower id. One statement.
+    Before them is who has it already, then who has the lower id. One statement; a million addresses are compared by their hashes, and
+    letter by letter only where two hashes are the same.
     """
     params = Params("j")
     people, values = people_of(broadcast, limit=False)
     # A row a message. Only with several channels a person may have more than one.
     is_many = broadcast.reach == Broadcast.Reach.ALL and len(broadcast.channels) > 1
     reached = (
-        "count(DISTINCT contact_id) FROM judged WHERE reason = ''" if is_many else "coalesce(sum(n), 0) FROM firsts"
+        "(SELECT count(DISTINCT contact_id) FROM judged WHERE reason = '')"
+        if is_many
+        else "(SELECT count(*) FROM judged WHERE reason = '') - (SELECT coalesce(sum(n - 1), 0) FROM grouped)"
     )
     has_it = "false"
     if broadcast.passes:
@@ -153,19 +156,21 @@ def _judge_everybody(broadcast: Broadcast) -> _Judgement:
         cursor.execute(f"SET LOCAL work_mem = '{_SORT_MEMORY}'")
         cursor.execute(
             f"""WITH people AS ({people}), judged AS MATERIALIZED (
-                    SELECT j.*, {has_it} AS has_it FROM ({judged_of(broadcast, params)}) j),
+                    SELECT j.*, {has_it} AS has_it, CASE WHEN j.reason = '' THEN hashtextextended(nullif(j.address, ''), 0) END AS hash
+                    FROM ({judged_of(broadcast, params)} OFFSET 0) j),
+                alike AS MATERIALIZED (SELECT hash FROM judged WHERE hash IS NOT NULL GROUP BY hash HAVING count(*) > 1),
+                shared AS MATERIALIZED (SELECT * FROM judged WHERE coalesce(hash IN (SELECT hash FROM alike), false)),
                 grouped AS MATERIALIZED (SELECT channel, address, count(*) AS n,
                         coalesce(min(contact_id) FILTER (WHERE has_it), min(contact_id)) AS first
-                    FROM judged WHERE reason = '' GROUP BY channel, address),
-                firsts AS (SELECT CASE WHEN address = '' THEN n ELSE 1 END AS n FROM grouped),
+                    FROM shared GROUP BY channel, address),
                 doubles AS (
-                    SELECT j.contact_id, j.user_id, j.channel FROM judged j JOIN grouped g USING (channel, address)
-                    WHERE j.reason = '' AND g.n > 1 AND address <> '' AND j.contact_id <> g.first AND NOT j.has_it),
+                    SELECT s.contact_id, s.user_id, s.channel FROM shared s JOIN grouped g USING (channel, address)
+                    WHERE g.n > 1 AND s.contact_id <> g.first AND NOT s.has_it),
                 stored AS (
                     INSERT INTO broadcasts_leftout (broadcast_id, contact_id, user_id, channel, reason)
                     SELECT %(broadcast)s, contact_id, user_id, channel, '{LeftOut.Reason.SAME_ADDRESS}' FROM doubles
                     ON CONFLICT (broadcast_id, contact_id, channel) DO NOTHING RETURNING 1)
-            SELECT (SELECT count(*) FROM stored), (SELECT {reached}), {_group_draw(broadcast)}""",
+            SELECT (SELECT count(*) FROM stored), {reached}, {_group_draw(broadcast)}""",
             {
                 **values,
                 **params.values,
