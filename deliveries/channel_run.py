@@ -215,6 +215,8 @@ class ChannelRun:
         # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search; and
         # one of urgent rows alone knows nothing of the others.
         self._more = bool(rows) or lowest_priority == Priority.HIGH
+        if not self._more and await self._is_paced():
+            self._ask_again()
         self._waiting.add(rows)
         self._startable.set()
         return len(rows) >= limit
@@ -242,8 +244,14 @@ class ChannelRun:
             )
         )
 
+    async def _is_paced(self) -> bool:
+        return await self._do(
+            lambda connection: lifecycle.is_paced(connection, channel=self.channel, tenants=self.tenants)
+        )
+
     def _ask_again(self) -> None:
-        """Let the claimer look again in a moment: the sender takes nothing more now, by its rate or because its provider rests."""
+        """Let the claimer look again in a moment: nothing more may go out now, by the sender's rate, a lane's speed, or because the
+        provider rests."""
         self._more = False
         if self._asking is None:
             self._asking = asyncio.get_running_loop().call_later(ASK_AGAIN_SECONDS, self._wake)

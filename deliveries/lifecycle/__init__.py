@@ -21,7 +21,7 @@ Time is the database's (`statement_timestamp()`). No transaction stays open acro
 
 from deliveries.lifecycle.accept import Accepted, NewRow, RowsMissingError, accept
 from deliveries.lifecycle.accept_people import insert_people, shared_values
-from deliveries.lifecycle.claim import ClaimedRow, Tenants, claim, claim_suspects
+from deliveries.lifecycle.claim import ClaimedRow, Tenants, claim, claim_suspects, is_paced
 from deliveries.lifecycle.finish import Outcome, finish
 from deliveries.lifecycle.holds import hold_let_go, hold_place
 from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace, lanes_open
@@ -51,6 +51,7 @@ __all__ = [
     "hold_let_go",
     "hold_place",
     "insert_people",
+    "is_paced",
     "lane_cancel",
     "lane_pause",
     "lane_resume",

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import msgspec
 from psycopg import AsyncConnection
 
+from deliveries.channels import Priority
 from deliveries.lifecycle.holds import lane_is_held
 
 # Two int4 keys: this constant names the use, the second is the channel. Claims of one channel take turns; with SKIP LOCKED alone
@@ -74,26 +75,29 @@ FAR = f"""
     WHERE w.of_person <= %(most_per_person)s AND NOT {IN_FLIGHT}"""
 # By `l.id`, so that it is asked of lanes that may be claimed from, and of no others.
 IS_CROWDED = f"EXISTS (SELECT {DUE_IN_LANE.format(lane='l.id', since='h.first_due_at')} OFFSET %(margin)s)"
-CLAIM_SHAPE = f"""
-WITH RECURSIVE head (lane_id, first_due_at) AS (
+# The lanes that have rows waiting, and where the first of each stands: a loose walk along the index.
+HEADS = f"""head (lane_id, first_due_at) AS (
     (SELECT d.lane_id, d.next_attempt_at FROM notification_delivery d WHERE d.channel = %(channel)s AND {WAITING}
      ORDER BY d.lane_id, d.next_attempt_at LIMIT 1)
     UNION ALL
     SELECT n.lane_id, n.next_attempt_at FROM head h CROSS JOIN LATERAL (
         SELECT d.lane_id, d.next_attempt_at FROM notification_delivery d
         WHERE d.channel = %(channel)s AND {WAITING} AND d.lane_id > h.lane_id ORDER BY d.lane_id, d.next_attempt_at LIMIT 1) n
-), lane AS MATERIALIZED (
+)"""
+OF_HEADS = "head h CROSS JOIN LATERAL (SELECT * FROM deliveries_lane WHERE id = h.lane_id OFFSET 0) l"
+IS_OPEN = f"""l.paused_at IS NULL AND l.cancelled_at IS NULL AND NOT {lane_is_held("l")}
+        AND coalesce(l.tenant_id = %(only_tenant)s::bigint, true) AND l.tenant_id <> ALL (%(not_tenants)s::bigint[])
+        AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
+        AND l.priority <= %(lowest_priority)s AND h.first_due_at <= statement_timestamp()"""
+CLAIM_SHAPE = f"""
+WITH RECURSIVE {HEADS}, lane AS MATERIALIZED (
     SELECT l.id, l.tenant_id, l.priority, h.first_due_at, least(%(limit)s, b.tokens)::int AS allowance
-    FROM head h CROSS JOIN LATERAL (SELECT * FROM deliveries_lane WHERE id = h.lane_id OFFSET 0) l
+    FROM {OF_HEADS}
     CROSS JOIN LATERAL (SELECT CASE WHEN l.pace_per_minute IS NULL THEN %(limit)s ELSE floor(least(
         greatest(1, l.pace_per_minute / 60.0 * %(burst)s),
         l.tokens + l.pace_per_minute / 60.0 * extract(epoch FROM statement_timestamp() - coalesce(l.tokens_at, 'epoch'))
     )) END AS tokens) b
-    WHERE l.paused_at IS NULL AND l.cancelled_at IS NULL AND NOT {lane_is_held("l")}
-        AND coalesce(l.tenant_id = %(only_tenant)s::bigint, true) AND l.tenant_id <> ALL (%(not_tenants)s::bigint[])
-        AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
-        AND l.priority <= %(lowest_priority)s AND b.tokens >= 1 AND h.first_due_at <= statement_timestamp()
-        AND {{which}}
+    WHERE {IS_OPEN} AND b.tokens >= 1 AND {{which}}
 ), share AS MATERIALIZED (
     SELECT ceil(%(limit)s::numeric / greatest(1, count(DISTINCT tenant_id)))::int AS rows FROM lane
 ), tenant AS MATERIALIZED (
@@ -140,6 +144,9 @@ SELECT {COLUMNS} FROM claimed d ORDER BY d.priority, d.next_attempt_at, d.id
 """
 CLAIM = CLAIM_SHAPE.format(search=NEAR, which="true")
 CLAIM_FROM_CROWD = CLAIM_SHAPE.format(search=FAR, which=IS_CROWDED)
+IS_PACED = (
+    f"WITH RECURSIVE {HEADS} SELECT EXISTS (SELECT FROM {OF_HEADS} WHERE {IS_OPEN} AND l.pace_per_minute IS NOT NULL)"
+)
 
 # Rows whose process died while they were being sent run apart from the rest, the oldest loss first: alone from the second loss on.
 CLAIM_SUSPECTS = f"""
@@ -232,6 +239,16 @@ async def claim(
         if not rows:
             rows = await (await connection.execute(CLAIM_FROM_CROWD, values)).fetchall()
         return [ClaimedRow(*(*row, token)) for row in rows]
+
+
+async def is_paced(connection: AsyncConnection[tuple[Any, ...]], *, channel: str, tenants: Tenants = EVERYONE) -> bool:
+    """Say whether due rows wait in a lane that has a speed: a claim that found nothing may soon find some, and nobody will say so.
+
+    Raises: psycopg.OperationalError.
+    """
+    values = {"channel": channel, "lowest_priority": Priority.LOW.value, **_asked(tenants)}
+    row = await (await connection.execute(IS_PACED, values)).fetchone()
+    return bool(row and row[0])
 
 
 async def claim_suspects(

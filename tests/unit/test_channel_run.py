@@ -59,7 +59,11 @@ async def test_a_hint_during_a_claim_claims_once_more(monkeypatch: pytest.Monkey
         claims.append(asyncio.get_running_loop().create_future())
         return await claims[-1]
 
+    async def is_paced() -> bool:
+        return False
+
     monkeypatch.setattr(run, "_claim", claim)
+    monkeypatch.setattr(run, "_is_paced", is_paced)
     looking = asyncio.create_task(run.look())
     while not claims:
         await asyncio.sleep(0)

@@ -1,0 +1,98 @@
+"""A broadcast's speed: how many messages go out in a minute at the speed that staff set, at another set while it runs, after a pause.
+
+Two sender processes with the null sender. Counted from `started_at`, by the database's clock, in windows that begin a few seconds after
+each change; the first second after a resume stands by itself, because a lane that had saved up its pause would show there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from benchmarks.broadcasts import Bench
+from benchmarks.table import print_facts, print_goal, print_rounds
+from benchmarks.world import Build, World, a_world
+
+SPEEDS = (6_000, 30_000, 12_000)
+WINDOW_SECONDS = 60.0
+SETTLE_SECONDS = 3.0
+PAUSE_SECONDS = 10.0
+GOAL_PERCENT = 5.0
+#: What a lane may send at once is what its speed allows in two seconds (`lifecycle/claim.py`).
+MOST_IN_FIRST_SECOND = 3.0
+STARTED = "SELECT count(*) FROM notification_delivery WHERE started_at >= %s AND started_at < %s"
+
+
+def now(world: World) -> Any:
+    return world.one("SELECT clock_timestamp()")
+
+
+def started(world: World, since: Any, until: Any) -> int:
+    """Return how many rows were started between two moments of the database's clock."""
+    return int(str(world.database.execute(STARTED, [since, until]).fetchone()[0]))  # type: ignore[index]
+
+
+def a_minute(world: World, seconds: float) -> float:
+    """Wait for one window and return how many were started in it, as a number a minute."""
+    since = now(world)
+    time.sleep(seconds)
+    until = now(world)
+    return started(world, since, until) * 60 / (until - since).total_seconds()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pace", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=WINDOW_SECONDS, help="how long a window is")
+    parser.add_argument("--rounds", type=int, default=1)
+    options = parser.parse_args()
+    need = int(sum(SPEEDS) / 60 * (options.seconds + 4 * SETTLE_SECONDS + PAUSE_SECONDS) * options.rounds * 1.5)
+    with a_world() as world:
+        import deliveries.actors  # noqa: F401  (hints need their names)
+        from broadcasts.actor import Actor
+        from broadcasts.changes import broadcast_pause, broadcast_resume
+        from broadcasts.control import broadcast_set_speed
+        from broadcasts.fan_out import fan_out_step
+
+        print_facts(Postgres=str(world.one("SHOW server_version")))
+        bench, staff = Bench(world, need), Actor("bench")
+        commands = {
+            "sender": ["-m", "dramatiq", "notifyproj.broker", "--processes", "2", "--threads", "2"],
+            "sweeper": ["manage.py", "run_worker", "--name", "deliveries.sweep"],
+        }
+        off: dict[str, list[float]] = {}
+        first_seconds: list[float] = []
+        with Build(world, commands, reader="sender") as build:
+            broadcast = bench.broadcast(channel="ws")
+            broadcast_set_speed(broadcast=broadcast, actor=staff, pace_per_minute=SPEEDS[0])
+            while not fan_out_step(broadcast.pk).is_done:
+                pass
+            for _ in range(options.rounds):
+                for speed in SPEEDS:
+                    broadcast_set_speed(broadcast=broadcast, actor=staff, pace_per_minute=speed)
+                    time.sleep(SETTLE_SECONDS)
+                    off.setdefault(f"set to {speed:,} a minute", []).append(a_minute(world, options.seconds) / speed)
+                broadcast_pause(broadcast=broadcast, actor=staff, reason="benchmark")
+                time.sleep(PAUSE_SECONDS)
+                resumed = now(world)
+                broadcast_resume(broadcast=broadcast, actor=staff)
+                time.sleep(SETTLE_SECONDS)
+                first = world.one(
+                    f"SELECT min(started_at) FROM notification_delivery WHERE started_at >= '{resumed.isoformat()}'"
+                )
+                in_first = world.database.execute(
+                    "SELECT count(*) FROM notification_delivery WHERE started_at >= %s AND started_at < %s + interval '1 second'",
+                    [first, first],
+                ).fetchone()
+                first_seconds.append(int(str(in_first[0])) / (SPEEDS[-1] / 60))  # type: ignore[index]
+                off.setdefault("after a pause", []).append(a_minute(world, options.seconds) / SPEEDS[-1])
+            build.check()
+    print_rounds("Speed: started / set", "of the speed", off, digits=3)
+    print_rounds("First second after a resume", "seconds' worth", {"started": first_seconds}, digits=2)
+    worst = max((abs(1 - one) * 100 for values in off.values() for one in values), default=0.0)
+    print_goal("off the speed at most, %", worst, GOAL_PERCENT, at_most=True, digits=1)
+    print_goal("first second after a resume, seconds' worth", max(first_seconds), MOST_IN_FIRST_SECOND, at_most=True)
+
+
+if __name__ == "__main__":
+    main()
