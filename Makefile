@@ -28,6 +28,7 @@ bench: $(READY) ## Measure jobs, claims, broadcasts, renderings, mails and webho
 	$(BIN)/python -m benchmarks.claims $(ARGS)
 	$(BIN)/python -m benchmarks.broadcasts $(ARGS)
 	$(BIN)/python -m benchmarks.urgent $(ARGS)
+	$(BIN)/python -m benchmarks.pace $(ARGS)
 	$(BIN)/python -m benchmarks.pages $(ARGS)
 	$(BIN)/python -m benchmarks.rendering $(ARGS)
 	$(BIN)/python -m benchmarks.email $(ARGS)
