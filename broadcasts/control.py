@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.db import transaction
 
 from broadcasts.actor import Actor
@@ -81,8 +83,8 @@ def broadcast_retry_failed(
 ) -> Retried:
     """Send again what failed for one reason on one channel: nobody got those. Pressed twice it finds nothing the second time.
 
-    At `pace_per_minute`, or at the channel's part of the broadcast's own speed. Pausing or cancelling it reaches them from the first row
-    on, and the kept figures are counted anew.
+    At `pace_per_minute`, or at the channel's part of the broadcast's own speed. A completed one is being sent again until they are over,
+    so it can be paused, cancelled and watched; pausing or cancelling reaches them from the first row on.
     Raises: WrongState unless it is being sent or completed; deliveries.dead_letters.CannotRetryError, also once it was recalled.
     """
     group = GroupKey(reason=reason, channel=channel, template_code=broadcast.source, tenant_ids=(broadcast.tenant_id,))
@@ -94,6 +96,10 @@ def broadcast_retry_failed(
         action="retry_failed",
         after={"reason": reason, "channel": channel, "moved": retried.moved, "too_late": retried.too_late},
     )
+    if retried.moved:
+        with suppress(WrongState):  # it is being sent anyway
+            note = f"{retried.moved:,} that failed are tried again"
+            broadcast_reopen(broadcast=broadcast, actor=actor, note=note, again_from_start=False)
     count_and_keep(broadcast)
     return retried
 

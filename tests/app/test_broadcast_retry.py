@@ -17,8 +17,8 @@ from deliveries.channels import Status
 from deliveries.dead_letters import CannotRetryError, Retried
 from deliveries.models import DeadLetter, Delivery, Lane, Tenant
 from tests.factories import ContactFactory, TenantFactory
-from tests.lifecycle import claim, failed, finish, start
-from tests.mass import BEN, draft, fan_out
+from tests.lifecycle import claim, failed, finish, send_all, start
+from tests.mass import BEN, draft, fan_out, run_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,6 +59,27 @@ def test_a_pause_holds_what_is_tried_again_and_a_resume_lets_it_go(tenant: Tenan
     assert claim() == []
     broadcast_resume(broadcast=broadcast, actor=BEN)
     assert len(claim()) == 3
+
+
+def test_a_completed_one_is_being_sent_again_until_what_is_tried_again_is_over(tenant: Tenant) -> None:
+    broadcast = with_failures(tenant)
+    run_worker()
+    broadcast.refresh_from_db()
+    assert broadcast.state == State.COMPLETED
+    retry(broadcast)
+    broadcast_pause(broadcast=broadcast, actor=BEN)
+    assert claim() == []
+    broadcast_resume(broadcast=broadcast, actor=BEN)
+    run_worker()
+    broadcast.refresh_from_db()
+    assert broadcast.state == State.SENDING
+    assert len(send_all()) == 3
+    run_worker()
+    broadcast.refresh_from_db()
+    assert (broadcast.state, broadcast.finished_at is not None) == (State.COMPLETED, True)
+    assert retry(broadcast).moved == 0
+    broadcast.refresh_from_db()
+    assert broadcast.state == State.COMPLETED
 
 
 def test_a_cancel_cancels_what_is_tried_again(tenant: Tenant) -> None:
