@@ -63,6 +63,7 @@ def compose(page: Page) -> None:
     saved(page)
     preview(page)
     page.evaluate("scrollTo(0, 0)")
+    expect(page.locator(".bc-steps [aria-current]")).to_contain_text("Message")
     save(page, "broadcast-compose")
 
 

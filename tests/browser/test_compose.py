@@ -176,6 +176,19 @@ def test_the_second_of_two_people_is_told_and_chooses(demo: RunningDemo, open_pa
     expect(admin.locator("[name=title]")).to_have_value("By ben again")
 
 
+def test_back_at_the_top_of_a_low_window_the_first_step_is_marked(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = as_admin(demo, open_page, viewport={"width": 1280, "height": 700})
+    new_draft(page, demo, f"Probe {uuid4().hex[:6]}")
+    page.reload()  # by now it has tabs above its steps
+    saved(page)
+    marked = page.locator(".bc-steps [aria-current]")
+    page.get_by_role("link", name="When").click()
+    expect(marked).to_have_text(re.compile("When"))
+    page.evaluate("scrollTo(0, 0)")
+    expect(marked).to_have_text(re.compile("Message"))
+    expect(page.get_by_role("link", name="Continue")).to_have_attribute("href", "#who")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_nothing_runs_over_the_side(demo: RunningDemo, open_page: OpenPage, scheme: str) -> None:
     page = as_admin(demo, open_page, color_scheme=scheme, **PHONE)
