@@ -101,6 +101,8 @@ def value_text(field: str, value: Any, names: Mapping[int, str]) -> str:
             return REACHES.get(value, value)
         case "priority", int():
             return words.PRIORITIES.get(value, str(value))
+        case "pace_per_minute", int():
+            return f"{value:,} a minute"
         case "channels", list():
             return ", ".join(words.channel(each) for each in value)
         case (("scheduled_at" | "expires_at"), str()):

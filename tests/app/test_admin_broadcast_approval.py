@@ -71,6 +71,14 @@ def decide(client: Client, broadcast: Broadcast) -> str:
     return str(client.post(url(broadcast, "check")).json()["review"])
 
 
+def test_who_approves_reads_what_it_says_with_its_units(person: Callable[..., Client], broadcast: Broadcast) -> None:
+    changed = {"title": "Fresh ferns", "pace_per_minute": 1200}
+    broadcast_edit(broadcast=broadcast, revision=broadcast.revision, values=changed, actor=ANA)
+    page = person("ben", "view_broadcast", "approve_broadcast").get(url(broadcast)).content.decode()
+    assert "<dt>Title</dt><dd>Fresh ferns</dd>" in page
+    assert "<dt>Speed</dt><dd>1,200 a minute</dd>" in page
+
+
 def test_it_is_asked_for_approved_by_another_and_sent(person: Callable[..., Client], broadcast: Broadcast) -> None:
     ana = person("ana", *EDIT, "send_broadcast")
     ben = person("ben", "view_broadcast", "approve_broadcast")

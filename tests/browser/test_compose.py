@@ -10,27 +10,24 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.test_journeys import PHONE, log_in
+from tests.browser.staff import BROADCASTS, log_in, saved
+from tests.browser.test_journeys import PHONE
 from tests.chromium import OpenPage
 from tests.demo import RunningDemo
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900), pytest.mark.xdist_group("browser")]
-LIST = "/admin/broadcasts/broadcast/"
 STOPS = 120
 
 
-def as_admin(demo: RunningDemo, open_page: OpenPage, path: str = LIST, **options: object) -> Page:
+def as_admin(demo: RunningDemo, open_page: OpenPage, path: str = BROADCASTS, **options: object) -> Page:
     page = open_page(f"{demo.url}{path}", **options)
     log_in(page, demo)
     return page
 
 
-def as_ben(demo: RunningDemo, open_page: OpenPage, path: str = LIST, **options: object) -> Page:
+def as_ben(demo: RunningDemo, open_page: OpenPage, path: str = BROADCASTS, **options: object) -> Page:
     page = open_page(f"{demo.url}{path}", **options)
-    page.locator("input[name=username]").fill("ben")
-    page.locator("input[name=password]").fill(demo.folder.kept().ben_password)
-    page.keyboard.press("Enter")
-    expect(page).not_to_have_url(re.compile("/login/"))
+    log_in(page, demo, "ben")
     return page
 
 
@@ -44,16 +41,9 @@ def tab_to(page: Page, target: Locator) -> None:
     raise AssertionError(f"The keyboard does not reach {target}.")
 
 
-def saved(page: Page) -> None:
-    """Wait until what was written is saved, and who gets it is counted for that."""
-    expect(page.locator("#bc-told")).to_have_text(re.compile(r"Saved \d\d:\d\d"))
-    expect(page.locator("#bc-review[inert]")).to_have_count(0)
-    expect(page.locator("#bc-decide")).to_be_attached()
-
-
 def new_draft(page: Page, demo: RunningDemo, name: str) -> None:
     """Write the least that can be saved."""
-    page.goto(f"{demo.url}{LIST}add/")
+    page.goto(f"{demo.url}{BROADCASTS}add/")
     page.locator("[name=name]").fill(name)
     expect(page).to_have_url(re.compile(r"/\d+/change/"))
     saved(page)
@@ -63,7 +53,7 @@ def test_a_broadcast_is_written_tested_approved_sent_and_undone_by_keyboard(
     demo: RunningDemo, open_page: OpenPage
 ) -> None:
     name = f"Probe {uuid4().hex[:6]}"
-    ben = as_ben(demo, open_page, f"{LIST}add/?from=own")
+    ben = as_ben(demo, open_page, f"{BROADCASTS}add/?from=own")
     keys = ben.keyboard
     tab_to(ben, ben.locator("[name=name]"))
     keys.type(name)
@@ -100,7 +90,7 @@ def test_a_broadcast_is_written_tested_approved_sent_and_undone_by_keyboard(
     expect(ben.get_by_text("Asked for approval. Whoever")).to_be_visible()
     expect(ben.locator("#bc-decide")).to_contain_text("It waits for somebody else")
 
-    admin = as_admin(demo, open_page, f"{LIST}?view=approval")
+    admin = as_admin(demo, open_page, f"{BROADCASTS}?view=approval")
     admin.get_by_role("link", name=re.compile(name)).click()
     expect(admin.locator("#ed-card").get_by_text("Hello Ana Example")).to_be_visible()
     tab_to(admin, admin.get_by_role("button", name=re.compile("Approve for [0-9,]+ people")))
@@ -184,6 +174,19 @@ def test_the_second_of_two_people_is_told_and_chooses(demo: RunningDemo, open_pa
     admin.on("dialog", lambda dialog: dialog.accept())
     admin.get_by_role("link", name="Take theirs").click()
     expect(admin.locator("[name=title]")).to_have_value("By ben again")
+
+
+def test_back_at_the_top_of_a_low_window_the_first_step_is_marked(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = as_admin(demo, open_page, viewport={"width": 1280, "height": 700})
+    new_draft(page, demo, f"Probe {uuid4().hex[:6]}")
+    page.reload()  # by now it has tabs above its steps
+    saved(page)
+    marked = page.locator(".bc-steps [aria-current]")
+    page.get_by_role("link", name="When").click()
+    expect(marked).to_have_text(re.compile("When"))
+    page.evaluate("scrollTo(0, 0)")
+    expect(marked).to_have_text(re.compile("Message"))
+    expect(page.get_by_role("link", name="Continue")).to_have_attribute("href", "#who")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

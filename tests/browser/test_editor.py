@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Browser, Page, Response, Route, expect
 
-from tests.browser.test_journeys import PHONE, log_in
+from tests.browser.staff import log_in
+from tests.browser.test_journeys import PHONE
 from tests.chromium import OpenPage
 from tests.demo import RunningDemo
 

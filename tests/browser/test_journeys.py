@@ -7,9 +7,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from notifyproj.demo import sample
+from tests.browser.staff import log_in
 from tests.chromium import OpenPage
 from tests.demo import RunningDemo
 from tests.waiting import eventually
@@ -18,14 +19,6 @@ from tests.waiting import eventually
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.xdist_group("browser")]
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
-
-
-def log_in(page: Page, demo: RunningDemo) -> None:
-    """Log in as the administrator, by the form."""
-    page.locator("input[name=username]").fill("admin")
-    page.locator("input[name=password]").fill(demo.folder.kept().admin_password)
-    page.get_by_role("button", name="Log in").click()
-    expect(page).to_have_url(re.compile(r"/admin/"))
 
 
 def test_a_job_on_kafka_reaches_the_inbox_and_its_row_knows_when_it_is_acknowledged(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 
 from notifyproj.demo import sample
+from tests.browser.staff import figure, log_in
 from tests.chromium import OpenPage
 from tests.demo import RunningDemo
 
@@ -42,16 +43,6 @@ def send(demo: RunningDemo, *, undo_seconds: int, **values: object) -> str:
     found = re.search(r"ID (\d+)", said)
     assert found is not None, said
     return f"/admin/broadcasts/broadcast/{found[1]}/change/"
-
-
-def log_in(page: Page, demo: RunningDemo) -> None:
-    page.locator("input[name=username]").fill("admin")
-    page.locator("input[name=password]").fill(demo.folder.kept().admin_password)
-    page.get_by_role("button", name="Log in").click()
-
-
-def figure(page: Page, name: str) -> Locator:
-    return page.locator(f'[data-name="{name}"] .ns-value')
 
 
 def test_staff_undo_send_watch_change_the_speed_pause_and_resume(demo: RunningDemo, open_page: OpenPage) -> None:

@@ -238,11 +238,18 @@ function go(step) {
   if (!next.hidden) next.href = `#${steps[at + 1].dataset.step}`;
 }
 
+/** Mark the last step in a band of the window. In a low window even the first begins below it: where none is there, it is the first. */
 function followSteps() {
+  const inBand = new Set();
+  const parts = all(".bc-step");
   const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) go(entry.target.id);
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) inBand.add(target);
+      else inBand.delete(target);
+    }
+    go((parts.findLast((part) => inBand.has(part)) ?? parts[0]).id);
   }, { rootMargin: "-25% 0px -70% 0px" });
-  for (const step of all(".bc-step")) seen.observe(step);
+  for (const part of parts) seen.observe(part);
 }
 
 function jump(event, link) {
