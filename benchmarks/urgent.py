@@ -77,6 +77,8 @@ def main() -> None:
             beside = probe(world, bench, options.probes)
             build.check()
             left = int(str(world.one("SELECT count(*) FROM notification_delivery WHERE status = 'PENDING'")))
+    if not left:
+        raise RuntimeError("The broadcast was over before the last probe: give it more --contacts")
     print_rounds("Urgent: accepted → SENT", "ms", {"nothing else": idle, "beside a broadcast": beside}, digits=1)
     print(
         f"  p95: nothing else {p95(idle):,.0f} ms, beside a broadcast {p95(beside):,.0f} ms; {left:,} rows of it still waited"

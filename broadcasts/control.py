@@ -97,7 +97,7 @@ def broadcast_retry_failed(
         after={"reason": reason, "channel": channel, "moved": retried.moved, "too_late": retried.too_late},
     )
     if retried.moved:
-        with suppress(WrongState):  # it is being sent anyway
+        with suppress(WrongState):  # it is not completed, so it can be steered as it is
             note = f"{retried.moved:,} that failed are tried again"
             broadcast_reopen(broadcast=broadcast, actor=actor, note=note, again_from_start=False)
     count_and_keep(broadcast)

@@ -14,7 +14,7 @@ from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
 from broadcasts.actor import WORKER
-from broadcasts.changes import WrongState, broadcast_complete, broadcast_pause
+from broadcasts.changes import WrongState, broadcast_complete, broadcast_pause, broadcast_reopen
 from broadcasts.counting import Counts, count_and_keep, has_waiting
 from broadcasts.events import event_record
 from broadcasts.models import Broadcast
@@ -59,9 +59,11 @@ class Watcher:
         counts = count_and_keep(broadcast)
         took = time.monotonic() - began
         self._next_count[broadcast.pk] = began + took + max(LEAST_SECONDS, took / LOAD_SHARE)
-        if broadcast.state != State.SENDING:
-            return False
         try:
+            if broadcast.state == State.COMPLETED and counts.waiting:
+                _go_on(broadcast, counts)
+            if broadcast.state != State.SENDING:
+                return False
             if broadcast.is_group_pass:
                 return _look_at_group(broadcast, counts)
             return broadcast.fanned_out_at is not None and not has_waiting(broadcast) and _complete(broadcast, counts)
@@ -133,7 +135,15 @@ def _complete(broadcast: Broadcast, counts: Counts) -> bool:
         f" failed={counts.of(Status.FAILED)}"
     )
     log.info(line)
+    if counts.waiting:
+        _go_on(done, counts)
     return True
+
+
+def _go_on(broadcast: Broadcast, counts: Counts) -> None:
+    """Have a completed one be sent again: something of it was tried or sent again, elsewhere or at the last moment."""
+    note = f"{counts.waiting:,} wait to be sent again"
+    broadcast_reopen(broadcast=broadcast, actor=WORKER, note=note, again_from_start=False)
 
 
 def tell_stopped() -> None:

@@ -24,12 +24,14 @@ log = structlog.get_logger(__name__)
 DEVICES = """
 SELECT d.tenant_id, d.user_id, d.id, d.platform, d.token, d.keys
 FROM unnest(%(tenants)s::bigint[], %(users)s::uuid[]) AS asked (tenant_id, user_id)
-JOIN deliveries_device d USING (tenant_id, user_id) ORDER BY d.id
+CROSS JOIN LATERAL (SELECT * FROM deliveries_device v WHERE (v.tenant_id, v.user_id) = (asked.tenant_id, asked.user_id) OFFSET 0) d
+ORDER BY d.id
 """
 ENDPOINTS = """
 SELECT e.tenant_id, e.user_id, e.url, e.sealed_secrets
 FROM unnest(%(tenants)s::bigint[], %(users)s::uuid[]) AS asked (tenant_id, user_id)
-JOIN deliveries_webhookendpoint e USING (tenant_id, user_id) WHERE e.disabled_at IS NULL
+CROSS JOIN LATERAL (SELECT * FROM deliveries_webhookendpoint w WHERE (w.tenant_id, w.user_id) = (asked.tenant_id, asked.user_id)
+    OFFSET 0) e WHERE e.disabled_at IS NULL
 """
 FORGET = "DELETE FROM deliveries_device WHERE id = ANY (%(ids)s)"
 NOTE = """

@@ -196,7 +196,7 @@ class ChannelRun:
             there_is_more = await self._claim_room()
             while self._asked_again:
                 self._asked_again = False
-                there_is_more = await self._claim_room()
+                there_is_more = await self._claim_room() or there_is_more
             return there_is_more
 
     async def _claim_room(self) -> bool:
@@ -366,7 +366,8 @@ class ChannelRun:
         while True:
             await self._recordable.wait()
             self._recordable.clear()
-            if self._sending and self._records.waiting < settings.CLAIM_BATCH_SIZE:
+            is_soon = self._records.was_passed_over or self._records.waiting >= settings.CLAIM_BATCH_SIZE
+            if self._sending and not is_soon:
                 await asyncio.sleep(settings.FLUSH_INTERVAL_SECONDS)
             batch = self._records.take()
             try:
@@ -381,6 +382,7 @@ class ChannelRun:
                 self._quiet.set()
             if not self.rows_in_hand():
                 self._more = True  # whoever waited for a person in this batch can be claimed now
+                self._asked_again = self._claiming.locked()  # and a claim under way may have passed them over
             self._hungry.set()
             self._startable.set()
             self._quiet.set()

@@ -40,6 +40,8 @@ class Recording:
     def __init__(self, channel: str, sender: Sender, *, pool: AsyncPool, heartbeat: Heartbeat) -> None:
         self.progress = 0
         self.rows_per_second = 0.0
+        self.was_passed_over = False
+        """Whether what waits was there already when the last batch, of urgent ones, was taken."""
         self._channel = channel
         self._sender = sender
         self._pool = pool
@@ -61,10 +63,16 @@ class Recording:
         self._finished.append(finished)
 
     def take(self) -> list[Finished]:
-        """Return what waits as one batch, which counts as not recorded until `done`; what is urgent goes before all else, by itself."""
-        urgent = [finished for finished in self._finished if finished.row.priority == Priority.HIGH]
-        rest = [finished for finished in self._finished if finished.row.priority != Priority.HIGH]
-        batch, self._finished = (urgent, rest) if urgent else (rest, [])
+        """Return what waits as one batch, which counts as not recorded until `done`.
+
+        What is urgent goes before the rest, by itself; but what was passed over for it goes next, whatever is urgent by then.
+        """
+        batch, rest = self._finished, list[Finished]()
+        if not self.was_passed_over:
+            urgent = [finished for finished in batch if finished.row.priority == Priority.HIGH]
+            if urgent:
+                batch, rest = urgent, [finished for finished in batch if finished.row.priority != Priority.HIGH]
+        self._finished, self.was_passed_over = rest, bool(rest)
         self._under_way = len(batch)
         return batch
 

@@ -18,6 +18,7 @@ class RowQueues:
     def __init__(self) -> None:
         self._queues: dict[int, deque[ClaimedRow]] = {priority: deque() for priority in Priority}
         self._behind: dict[PersonKey, deque[ClaimedRow]] = {}
+        self._was_urgent = False
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values())) + sum(map(len, self._behind.values()))
@@ -33,13 +34,17 @@ class RowQueues:
             self._queues[row.priority].append(row)
 
     def take(self, *, slots: int, ordinary_slots: int) -> list[ClaimedRow]:
-        """Take up to `slots` rows: those of high priority by themselves, so that they wait for no large statement; where there are
-        none, at most `ordinary_slots` of the others, the most urgent first.
+        """Take up to `slots` rows, the most urgent first, of which at most `ordinary_slots` below high priority.
+
+        Those of high priority go by themselves, so that they wait for no large statement; but never twice in a row while others wait.
         """
         batch: list[ClaimedRow] = []
         for priority, queue in self._queues.items():
-            if batch and priority > Priority.HIGH and batch[0].priority == Priority.HIGH:
-                break
+            if priority > Priority.HIGH:
+                if batch and not self._was_urgent and batch[0].priority == Priority.HIGH:
+                    self._was_urgent = True
+                    return batch
+                self._was_urgent = False
             left = slots if priority == Priority.HIGH else min(slots - len(batch), ordinary_slots)
             while queue and left > 0:
                 row = queue.popleft()

@@ -81,7 +81,8 @@ class RetryFailedView(BroadcastView):
         operation_id="broadcasts_retry_failed",
         tags=["broadcasts"],
         summary="Send again what failed for one reason on one channel",
-        description="Nobody got those. A repeat finds nothing to move. 409 `cannot_retry` where the channel has no provider now.",
+        description="Nobody got those. A completed one is being sent again until they are over. A repeat finds nothing to move."
+        " 409 `cannot_retry` where the channel has no provider now.",
         parameters=[TENANT_PARAMETER],
         request=RetrySerializer,
         responses={200: RetriedSerializer, **errors(400, 404, 409, 413, 415)},

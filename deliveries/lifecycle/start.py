@@ -48,7 +48,7 @@ WITH hold AS MATERIALIZED (
     JOIN deliveries_tenant t ON t.id = d.tenant_id
     LEFT JOIN LATERAL (
         SELECT h.id AS hold_id, h.is_of_rows FROM hold h WHERE {covers("d")} ORDER BY h.is_of_rows DESC, h.id LIMIT 1) held ON true
-    LEFT JOIN deliveries_contact c ON c.user_id = d.user_id AND c.tenant_id + 0 = d.tenant_id
+    LEFT JOIN LATERAL (SELECT * FROM deliveries_contact WHERE user_id = d.user_id AND tenant_id + 0 = d.tenant_id OFFSET 0) c ON true
     WHERE coalesce(d.lease_token = asked.token AND d.attempts <= asked.attempts + 1, false)
 )
 """

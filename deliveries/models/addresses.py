@@ -45,7 +45,7 @@ class Device(models.Model):
 class WebhookEndpoint(models.Model):
     """The URL that takes a person's webhooks, and what signs them."""
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="webhook_endpoints")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="webhook_endpoints", db_index=False)
     user_id = models.UUIDField()
     url = models.URLField(max_length=2000, help_text="Public, and https unless the settings allow private addresses.")
     sealed_secrets = models.BinaryField(default=b"", editable=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from broadcasts.actor import Actor
+from broadcasts.actor import WORKER, Actor
 from broadcasts.changes import WrongState, broadcast_cancel, broadcast_pause, broadcast_resume
 from broadcasts.control import broadcast_recall, broadcast_retry_failed, broadcast_set_speed
 from broadcasts.counting import count_and_keep, has_waiting, kept
@@ -14,7 +14,8 @@ from broadcasts.models import Broadcast
 from broadcasts.states import State
 from deliveries import lifecycle
 from deliveries.channels import Status
-from deliveries.dead_letters import CannotRetryError, Retried
+from deliveries.dead_letters import CannotRetryError, GroupKey, Retried
+from deliveries.dead_letters import retry as retry_group
 from deliveries.models import DeadLetter, Delivery, Lane, Tenant
 from tests.factories import ContactFactory, TenantFactory
 from tests.lifecycle import claim, failed, finish, send_all, start
@@ -78,6 +79,21 @@ def test_a_completed_one_is_being_sent_again_until_what_is_tried_again_is_over(t
     broadcast.refresh_from_db()
     assert (broadcast.state, broadcast.finished_at is not None) == (State.COMPLETED, True)
     assert retry(broadcast).moved == 0
+    broadcast.refresh_from_db()
+    assert broadcast.state == State.COMPLETED
+
+
+def test_what_is_retried_elsewhere_lets_a_completed_one_go_on_too(tenant: Tenant) -> None:
+    broadcast = with_failures(tenant)
+    run_worker()
+    group = GroupKey(reason="smtp_550", channel="ws", template_code=broadcast.source, tenant_ids=(broadcast.tenant_id,))
+    assert retry_group(group=group, by="ana").moved == 3
+    Broadcast.objects.update(counted_at=None)  # as a minute later
+    run_worker()
+    broadcast.refresh_from_db()
+    assert (broadcast.state, broadcast.state_by) == (State.SENDING, WORKER.name)
+    assert len(send_all()) == 3
+    run_worker()
     broadcast.refresh_from_db()
     assert broadcast.state == State.COMPLETED
 

@@ -13,6 +13,7 @@ from deliveries.channels import Channel
 from deliveries.lifecycle import ClaimedRow, Tenants
 from deliveries.rendering import TemplateBook
 from deliveries.senders.base import Sender
+from tests.claimed import row
 
 LOOKS = 50
 
@@ -54,8 +55,10 @@ async def test_a_hint_during_a_claim_claims_once_more(monkeypatch: pytest.Monkey
         "email", sender, tenants=Tenants(), turn=asyncio.Lock(), pool=nobody, book=TemplateBook(), heartbeat=nobody
     )
     claims: list[asyncio.Future[list[ClaimedRow]]] = []
+    limits: list[int] = []
 
     async def claim(limit: int, lowest_priority: int) -> list[ClaimedRow]:
+        limits.append(limit)
         claims.append(asyncio.get_running_loop().create_future())
         return await claims[-1]
 
@@ -69,9 +72,9 @@ async def test_a_hint_during_a_claim_claims_once_more(monkeypatch: pytest.Monkey
         await asyncio.sleep(0)
     assert await run.look() is False
     assert await run.look() is False
-    claims[0].set_result([])
+    claims[0].set_result([row(number) for number in range(limits[0])])
     while len(claims) < 2:
         await asyncio.sleep(0)
     claims[1].set_result([])
-    assert await looking is False
+    assert await looking is True, "the first claim was full, so others should look too"
     assert len(claims) == 2

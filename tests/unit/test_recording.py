@@ -28,3 +28,15 @@ def test_what_is_urgent_is_recorded_first_and_by_itself() -> None:
     assert [one.row.id for one in records.take()] == [0, 2]
     records.done()
     assert len(records) == 0
+
+
+def test_what_was_passed_over_for_the_urgent_goes_next_whatever_is_urgent_by_then() -> None:
+    nobody: Any = None
+    records = Recording("email", Sender(), pool=nobody, heartbeat=nobody)
+    records.add(finished(0, Priority.NORMAL))
+    records.add(finished(1, Priority.HIGH))
+    assert [one.row.id for one in records.take()] == [1]
+    assert records.was_passed_over
+    records.add(finished(2, Priority.HIGH))
+    assert [one.row.id for one in records.take()] == [0, 2]
+    assert not records.was_passed_over

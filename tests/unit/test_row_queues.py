@@ -24,6 +24,14 @@ def test_urgent_rows_go_first_and_by_themselves() -> None:
     assert ids(queues.take(slots=10, ordinary_slots=10)) == [2, 1]
 
 
+def test_urgent_rows_go_by_themselves_never_twice_in_a_row() -> None:
+    queues = RowQueues()
+    queues.add([row(1), row(2, priority=Priority.HIGH)])
+    assert ids(queues.take(slots=10, ordinary_slots=10)) == [2]
+    queues.add([row(3, priority=Priority.HIGH)])
+    assert ids(queues.take(slots=10, ordinary_slots=10)) == [3, 1]
+
+
 def test_ordinary_rows_leave_the_kept_slots_to_the_urgent() -> None:
     queues = RowQueues()
     queues.add([row(number) for number in range(5)])
