@@ -136,7 +136,7 @@ class Bench:
             )  # fmt: skip
         return ORM_ROWS
 
-    def broadcast(self, channel: str = "email") -> Any:
+    def broadcast(self, channel: str = "email", pace_per_minute: int | None = None) -> Any:
         """Return a broadcast to everybody that was just started: preparing it is part of what is measured."""
         from broadcasts.actor import Actor
         from broadcasts.changes import broadcast_send, broadcast_start
@@ -148,6 +148,7 @@ class Bench:
             "body": "Hello {{ contact.name }}",
             "channels": [channel],
             "audience": {"type": "all_users"},
+            "pace_per_minute": pace_per_minute,
         }
         made = broadcast_create(tenant=self.tenant, actor=Actor("bench"), values=values)
         checked = review(made)

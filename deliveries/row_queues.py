@@ -38,25 +38,30 @@ class RowQueues:
 
         Those of high priority go by themselves, so that they wait for no large statement; but never twice in a row while others wait.
         """
-        batch: list[ClaimedRow] = []
-        for priority, queue in self._queues.items():
-            if priority > Priority.HIGH:
-                if batch and not self._was_urgent and batch[0].priority == Priority.HIGH:
-                    self._was_urgent = True
-                    return batch
-                self._was_urgent = False
-            left = slots if priority == Priority.HIGH else min(slots - len(batch), ordinary_slots)
-            while queue and left > 0:
-                row = queue.popleft()
-                behind = self._behind.get(_person(row))
-                if behind is not None:
-                    behind.append(row)
-                    continue
-                self._behind[_person(row)] = deque()
-                batch.append(row)
-                left -= 1
-                ordinary_slots -= priority != Priority.HIGH
+        batch = self._take_of(Priority.HIGH, slots)
+        self._was_urgent = bool(batch) and not self._was_urgent
+        if self._was_urgent:
+            return batch
+        slots = min(slots - len(batch), ordinary_slots)
+        for priority in (Priority.NORMAL, Priority.LOW):
+            taken = self._take_of(priority, slots)
+            slots -= len(taken)
+            batch += taken
         return batch
+
+    def _take_of(self, priority: Priority, most: int) -> list[ClaimedRow]:
+        """Take up to `most` rows of one priority, passing by whoever has one out: their row goes behind it."""
+        queue = self._queues[priority]
+        taken: list[ClaimedRow] = []
+        while queue and len(taken) < most:
+            row = queue.popleft()
+            behind = self._behind.get(_person(row))
+            if behind is not None:
+                behind.append(row)
+                continue
+            self._behind[_person(row)] = deque()
+            taken.append(row)
+        return taken
 
     def let_next_of(self, row: ClaimedRow) -> bool:
         """Put the rows behind a finished one back in front, in their order, and say whether there were any."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,9 +25,10 @@ def test_urgent_rows_go_first_and_by_themselves() -> None:
     assert ids(queues.take(slots=10, ordinary_slots=10)) == [2, 1]
 
 
-def test_urgent_rows_go_by_themselves_never_twice_in_a_row() -> None:
+@pytest.mark.parametrize("ordinary", [Priority.NORMAL, Priority.LOW])
+def test_urgent_rows_go_by_themselves_never_twice_in_a_row(ordinary: Priority) -> None:
     queues = RowQueues()
-    queues.add([row(1), row(2, priority=Priority.HIGH)])
+    queues.add([row(1, priority=ordinary), row(2, priority=Priority.HIGH)])
     assert ids(queues.take(slots=10, ordinary_slots=10)) == [2]
     queues.add([row(3, priority=Priority.HIGH)])
     assert ids(queues.take(slots=10, ordinary_slots=10)) == [3, 1]
