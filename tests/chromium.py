@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-WAIT_MS = 60_000
+from tests.waiting import GENEROUS_SECONDS
+
+WAIT_MS = 1000 * GENEROUS_SECONDS
 # Without these, Chromium asks its maker's servers for updates and more, and a closed network makes it wait.
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),

@@ -22,12 +22,9 @@ import jwt
 
 from notifyproj.demo.folder import Folder, State
 from notifyproj.embedded.process import free_port
-from tests.waiting import eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 240
-STOP_SECONDS = 60
-HTTP_SECONDS = 60
 READY = re.compile(r"^Ready: (\S+)", re.MULTILINE)
 #: What conftest sets for the run's own servers; a demo that is not told of them starts its own.
 OF_THE_RUN = (
@@ -70,7 +67,7 @@ class RunningDemo:
             return READY.search(self.said) is not None
 
         try:
-            eventually(is_ready, within_seconds=START_SECONDS, what="the demo is ready")
+            eventually(is_ready, what="the demo is ready")
         except BaseException:
             self.__exit__()
             raise
@@ -114,7 +111,7 @@ class RunningDemo:
     def wait(self) -> int:
         """Return its exit code once it has ended."""
         assert self.process is not None
-        return self.process.wait(STOP_SECONDS)
+        return self.process.wait(GENEROUS_SECONDS)
 
     def left_running(self) -> list[str]:
         """Return the command lines of processes that know the demo's folder. Empty after an orderly end."""
@@ -133,7 +130,7 @@ class RunningDemo:
     def api(self, path: str) -> Any:
         """GET from the REST API with the demo's key."""
         answer = httpx.get(
-            f"{self.url}/api/{path}", headers={"X-API-Key": self.folder.kept().api_key}, timeout=HTTP_SECONDS
+            f"{self.url}/api/{path}", headers={"X-API-Key": self.folder.kept().api_key}, timeout=GENEROUS_SECONDS
         )
         return answer.raise_for_status().json()
 
@@ -156,7 +153,7 @@ class Visitor:
     """Somebody with the tour open, without a window: keeps cookies, sends the CSRF token. Close it after use."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=HTTP_SECONDS)
+        self._client = httpx.Client(base_url=url, timeout=GENEROUS_SECONDS)
         self.get("/")
 
     def __enter__(self) -> Self:

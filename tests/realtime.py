@@ -30,11 +30,11 @@ from deliveries.senders.base import Content, Message
 from deliveries.senders.ws import InboxSender
 from notifyproj.embedded.process import HOST, Server, is_listening
 from tests.factories import DeliveryFactory
+from tests.waiting import GENEROUS_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "only-for-tests-" + "k" * 32
 FLAGS = ("--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--ws-max-size", "65536", "--no-access-log")
-WAIT_SECONDS = 60
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class WebServer(Server):
 
     async def listening(self, times: int = 1) -> None:
         """Wait until the server's hub hears the channel layer, for the first time or again after so many outages."""
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(GENEROUS_SECONDS):
             while self.log.count("listening for live pushes") < times:
                 await asyncio.sleep(0.05)
 
@@ -133,7 +133,7 @@ class Client:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Read frames until something is so."""
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(GENEROUS_SECONDS):
             while not condition():
                 self.frames += [json.loads(line) for line in str(await self.socket.recv()).splitlines()]
 

@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from notifyproj.demo.mailbox_server import Answer, Session, parser, run
+from tests.waiting import GENEROUS_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent
 NEVER_SECONDS = 3600.0
@@ -162,7 +163,7 @@ class SmtpServer:
             return
         with contextlib.closing(self._output()):
             self._process.send_signal(number)
-            self._process.wait(timeout=30)
+            self._process.wait(timeout=GENEROUS_SECONDS)
         self._process = None
 
     def receipts(self) -> list[dict[str, Any]]:

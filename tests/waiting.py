@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-GENEROUS_SECONDS = 90.0
+#: Guards against waiting for ever, on a machine that is shared with others and may be slow.
+GENEROUS_SECONDS = 240.0
 POLL_SECONDS = 0.05
 
 

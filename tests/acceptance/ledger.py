@@ -16,8 +16,7 @@ import orjson
 from kafka import KafkaProducer
 
 from tests.acceptance.people import Person
-
-ACKNOWLEDGED_SECONDS = 60
+from tests.waiting import GENEROUS_SECONDS
 
 
 class Fate(StrEnum):
@@ -80,9 +79,9 @@ class Ledger:
             (one, self._producer.send(self.topic, value=one.value, key=one.key, partition=one.partition))
             for one in letters
         ]
-        self._producer.flush(timeout=ACKNOWLEDGED_SECONDS)
+        self._producer.flush(timeout=GENEROUS_SECONDS)
         for letter, future in sent:
-            at = future.get(timeout=ACKNOWLEDGED_SECONDS)
+            at = future.get(timeout=GENEROUS_SECONDS)
             self.records.append(Record(letter, at.partition, at.offset))
 
     def ends(self) -> dict[int, int]:

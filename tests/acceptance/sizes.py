@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import GENEROUS_SECONDS
+
 FULL = os.environ.get("FAULTS", "small") == "full"
-WAIT_SECONDS = 1800.0 if FULL else 180.0
+WAIT_SECONDS = 1800.0 if FULL else GENEROUS_SECONDS
 
 
 def sized(names: str, *, small: tuple[Any, ...], full: tuple[Any, ...]) -> pytest.MarkDecorator:

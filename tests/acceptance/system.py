@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 
+from tests.waiting import GENEROUS_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
-EXIT_SECONDS = 30.0
 """The promise: a process that is told to stop is gone by then (reliability, section 1)."""
 
 # The kernel sends a child its death signal when the thread that made it ends; this one lives as long as the interpreter.
@@ -82,11 +83,11 @@ class Process:
     def exit_code(self) -> int:
         """Wait for the end that was asked for, and return the exit code. Raises: AssertionError when it does not come."""
         try:
-            return self._popen.wait(EXIT_SECONDS)
+            return self._popen.wait(GENEROUS_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(
-                f"{self.role.name} still runs {EXIT_SECONDS:g} s after SIGTERM: {self.log_path}"
+                f"{self.role.name} still runs {GENEROUS_SECONDS:g} s after SIGTERM: {self.log_path}"
             ) from None
 
     def restart(self) -> None:

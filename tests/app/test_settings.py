@@ -109,7 +109,7 @@ def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the project with sound settings, but for these."""
     environment = {**os.environ, **SOUND, "DJANGO_SETTINGS_MODULE": "notifyproj.settings", **variables}
     return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
 
 

@@ -109,7 +109,7 @@ def send(page: Page) -> None:
 
 def watch(page: Page) -> None:
     """Keep the page of it while it is on its way."""
-    expect(figure(page, "Sent")).to_have_text(THOUSANDS, timeout=10 * WAIT_MS)
+    expect(figure(page, "Sent")).to_have_text(THOUSANDS, timeout=3 * WAIT_MS)
     page.evaluate("scrollTo(0, 0)")
     heighten(page, 860)
     save(page, "broadcast-watch")

@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(600)
 def test_the_pipeline_benchmark_sends_every_job_in_every_build_and_prints_its_tables() -> None:
     # It fails unless each job's row is SENT at the end of each round.
     options = ["--jobs", "300", "--naive-jobs", "100", "--rounds", "1", "--only", "speed"]
@@ -27,7 +26,6 @@ def test_the_pipeline_benchmark_sends_every_job_in_every_build_and_prints_its_ta
         assert re.search(rf"^  {re.escape(compared)}: .+ \(goal ≥ .+\): (met|not met)$", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.timeout(600)
 def test_the_rendering_benchmark_renders_in_every_way_and_prints_its_table() -> None:
     options = ["--messages", "200", "--templates", "5", "--rounds", "1"]
     done = subprocess.run(

@@ -18,8 +18,8 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from notifyproj.embedded import ApacheKafka, Postgres, Server, ServerError, Tansu, Valkey, start_all
 from notifyproj.embedded.process import HOST
+from tests.waiting import GENEROUS_SECONDS
 
-DEATH_DEADLINE_SECONDS = 30
 OWNER = """
 import sys
 from pathlib import Path
@@ -100,7 +100,7 @@ def test_a_killed_broker_serves_again_at_its_address(own_kafka: Tansu | ApacheKa
     own_kafka.start()
     assert own_kafka.bootstrap == bootstrap
     with KafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
-        producer.send("topic", b"after").get(timeout=60)
+        producer.send("topic", b"after").get(timeout=GENEROUS_SECONDS)
     with KafkaConsumer("topic", bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
         assert next(consumer).value == b"after"
 
@@ -136,7 +136,7 @@ def test_servers_die_with_an_owner_killed_by_sigkill(tmp_path: Path) -> None:
     owner.wait()
     owner.stdout.close()
     owner.stdin.close()
-    _, alive = psutil.wait_procs(family, timeout=DEATH_DEADLINE_SECONDS)
+    _, alive = psutil.wait_procs(family, timeout=GENEROUS_SECONDS)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 

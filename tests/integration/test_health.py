@@ -19,7 +19,7 @@ from deliveries.workers.heartbeat import Heartbeat
 from deliveries.workers.impatient import ImpatientConnection
 from notifyproj.embedded import Postgres
 from notifyproj.embedded.process import free_port
-from tests.waiting import eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,7 +118,7 @@ def test_run_worker_beats_and_ends_cleanly_on_sigterm(service_environment: dict[
         try:
             eventually(lambda: WorkerHeartbeat.objects.filter(pid=process.pid, state="running").exists())
             process.send_signal(signal.SIGTERM)
-            _out, log = process.communicate(timeout=120)
+            _out, log = process.communicate(timeout=GENEROUS_SECONDS)
         finally:
             process.kill()
     assert process.returncode == 0, log

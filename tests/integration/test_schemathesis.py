@@ -23,12 +23,12 @@ from notifyproj.embedded.process import HOST, free_port
 from tests.factories import ApiKeyFactory, AudienceFactory, ContactFactory, DeliveryFactory, TemplateFactory
 from tests.mass import draft
 from tests.realtime import KEY, token
+from tests.waiting import GENEROUS_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 MAX_EXAMPLES = 25
 SEED = 20251114
-START_WITHIN_SECONDS = 60
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ def live_url(service_environment: dict[str, str]) -> Iterator[str]:
         yield url
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait()
 
 
 def wait_until_it_answers(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_WITHIN_SECONDS
+    deadline = time.monotonic() + GENEROUS_SECONDS
     while True:
         try:
-            httpx.get(url, timeout=START_WITHIN_SECONDS).raise_for_status()
+            httpx.get(url, timeout=GENEROUS_SECONDS).raise_for_status()
             return
         except httpx.TransportError:
             assert server.poll() is None, "the web server ended by itself"

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import connection
 from kafka import KafkaConsumer, KafkaProducer
 
+from tests.waiting import GENEROUS_SECONDS
+
 
 def test_the_database_is_a_test_database(db: None) -> None:
     with connection.cursor() as cursor:
@@ -30,7 +32,7 @@ def test_redis_answers_and_keys_are_apart(redis_url: str) -> None:
 def test_a_record_goes_through_the_broker(kafka_bootstrap: str, unique_prefix: str) -> None:
     topic = f"{unique_prefix}topic"
     with KafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all") as producer:
-        producer.send(topic, b"hello").get(timeout=60)
+        producer.send(topic, b"hello").get(timeout=GENEROUS_SECONDS)
     with KafkaConsumer(topic, bootstrap_servers=kafka_bootstrap, auto_offset_reset="earliest") as consumer:
         assert next(consumer).value == b"hello"
 

@@ -22,7 +22,7 @@ from deliveries import lifecycle
 from tests.factories import ContactFactory, TenantFactory
 from tests.mass import BEN, fan_out
 from tests.realtime import WebServer, environment
-from tests.waiting import eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TABS = 12
@@ -50,7 +50,9 @@ def tab(web: WebServer) -> Iterator[httpx.Client]:
     client.force_login(User.objects.create_superuser("ana", password="x"))
     cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
     with httpx.Client(
-        base_url=f"http://127.0.0.1:{web.port}", cookies={settings.SESSION_COOKIE_NAME: cookie}, timeout=60
+        base_url=f"http://127.0.0.1:{web.port}",
+        cookies={settings.SESSION_COOKIE_NAME: cookie},
+        timeout=GENEROUS_SECONDS,
     ) as browser:
         yield browser
 

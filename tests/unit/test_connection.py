@@ -11,6 +11,7 @@ import pytest
 
 from deliveries.realtime.connection import Behind, Closing, Connection, Entry
 from deliveries.realtime.protocol import Close, Code
+from tests.waiting import GENEROUS_SECONDS
 
 QUEUE_SIZE = 5
 OVER = Closing(Close.GOING_AWAY, Code.UNAVAILABLE, "over")
@@ -40,7 +41,7 @@ class Socket:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until something is so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(GENEROUS_SECONDS):
         while not condition():
             await asyncio.sleep(0)
 
