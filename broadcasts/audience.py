@@ -33,14 +33,6 @@ _IN_LIST: Final = """EXISTS (SELECT FROM broadcasts_audiencemember m
 _IN_TOPIC: Final = """EXISTS (SELECT FROM broadcasts_topicsubscription s
     WHERE s.tenant_id = %({p}0)s AND s.topic = %({p}1)s AND s.user_id = c.user_id OFFSET 0)"""
 
-_TOPICS: Final = """WITH RECURSIVE topics AS (
-        (SELECT topic FROM broadcasts_topicsubscription WHERE tenant_id = %(tenant)s ORDER BY topic LIMIT 1)
-        UNION ALL
-        SELECT (SELECT s.topic FROM broadcasts_topicsubscription s
-            WHERE s.tenant_id = %(tenant)s AND s.topic > topics.topic ORDER BY s.topic LIMIT 1)
-        FROM topics WHERE topics.topic IS NOT NULL)
-    SELECT topic FROM topics WHERE topic IS NOT NULL LIMIT %(limit)s"""
-
 
 class AudienceError(ValueError):
     """An audience cannot be used. `problems`: all that is wrong with it, each with its path in the JSON."""
@@ -115,13 +107,6 @@ def audience_sample(audience: Any, *, tenant_id: int, timeout_seconds: float, li
         audience_condition(audience, tenant_id=tenant_id),
         tenant_id=tenant_id, timeout_seconds=timeout_seconds, limit=limit,
     )  # fmt: skip
-
-
-def topics_of(*, tenant_id: int, limit: int) -> list[str]:
-    """Return the topics that somebody of a tenant is subscribed to, in order: one look into an index for each."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TOPICS, {"tenant": tenant_id, "limit": limit})
-        return [str(topic) for (topic,) in cursor.fetchall()]
 
 
 def condition_count(condition: Condition, *, tenant_id: int, timeout_seconds: float) -> int:

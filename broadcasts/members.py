@@ -14,9 +14,11 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Count
 from django.db.models.functions import Lower
 
 from broadcasts.models import Audience, AudienceMember, TopicSubscription
+from broadcasts.models.audiences import MAX_TOPIC
 from deliveries.models import Contact
 
 MOST_SHOWN: Final = 100
@@ -34,6 +36,16 @@ _ADD_SUBSCRIBERS: Final = """
 INSERT INTO broadcasts_topicsubscription (tenant_id, topic, user_id, created_at)
 SELECT %(tenant)s, %(topic)s, one, statement_timestamp() FROM unnest(%(ids)s::uuid[]) AS one ORDER BY one
 ON CONFLICT (tenant_id, topic, user_id) DO NOTHING
+"""
+# One look into an index for each name.
+_TOPICS: Final = """
+WITH RECURSIVE topics AS (
+    (SELECT topic FROM broadcasts_topicsubscription WHERE tenant_id = %(tenant)s AND topic > %(after)s ORDER BY topic LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.topic FROM broadcasts_topicsubscription s
+        WHERE s.tenant_id = %(tenant)s AND s.topic > topics.topic ORDER BY s.topic LIMIT 1)
+    FROM topics WHERE topics.topic IS NOT NULL)
+SELECT topic FROM topics WHERE topic IS NOT NULL LIMIT %(limit)s
 """
 
 
@@ -61,6 +73,26 @@ def subscribers_remove(*, tenant_id: int, topic: str, user_ids: Iterable[UUID]) 
     """Unsubscribe people from a topic; return how many were subscribed."""
     rows = TopicSubscription.objects.filter(tenant_id=tenant_id, topic=topic, user_id__in=list(user_ids))
     return rows.delete()[0]
+
+
+def topics_of(*, tenant_id: int, limit: int, after: str = "") -> list[str]:
+    """Return the topics that somebody of a tenant is subscribed to, in order, those after `after`. One statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TOPICS, {"tenant": tenant_id, "limit": limit, "after": after.replace("\0", "")})
+        return [str(topic) for (topic,) in cursor.fetchall()]
+
+
+def subscribers_counted(*, tenant_id: int, topics: Sequence[str]) -> dict[str, int]:
+    """Return how many people are subscribed to each of some topics. One query."""
+    rows = TopicSubscription.objects.filter(tenant_id=tenant_id, topic__in=topics)
+    return dict(rows.values_list("topic").annotate(Count("id")).order_by())
+
+
+def topic_problem(topic: str) -> str:
+    """Return why this cannot be the name of a topic, or ""."""
+    if 0 < len(topic) <= MAX_TOPIC and topic.isprintable():
+        return ""
+    return f"Name a topic in 1 to {MAX_TOPIC} visible characters, like news."
 
 
 @dataclass(frozen=True, slots=True)

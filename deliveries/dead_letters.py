@@ -48,11 +48,18 @@ COUNT_TOO_LATE = f"""
 SELECT count(*) FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
 WHERE {OPEN_IN_GROUP} AND {TOO_LATE}
 """
+# Of what staff paused, cancelled or removed: nothing more of it goes out by the way of another lane.
+STOPPED = """EXISTS (SELECT FROM deliveries_lane lane
+    WHERE lane.id = delivery.lane_id AND (lane.paused_at IS NOT NULL OR lane.cancelled_at IS NOT NULL))"""
+COUNT_STOPPED = f"""
+SELECT count(*) FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
+WHERE {OPEN_IN_GROUP} AND NOT {TOO_LATE} AND {STOPPED}
+"""
 # The delivery is locked first, as whoever sends a single one again does: what they hold is left to them.
 TAKE = f"""
 SELECT letter.id, letter.delivery_id
 FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
-WHERE {OPEN_IN_GROUP} AND letter.id > %(after)s AND NOT {TOO_LATE} AND NOT {has_younger("delivery")}
+WHERE {OPEN_IN_GROUP} AND letter.id > %(after)s AND NOT {TOO_LATE} AND NOT {STOPPED} AND NOT {has_younger("delivery")}
 ORDER BY letter.id LIMIT %(limit)s FOR NO KEY UPDATE OF delivery, letter SKIP LOCKED
 """
 # A recipient of a fan-out whose row was sent again since: the newer row tells what became of it.
@@ -115,10 +122,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """`moved`: go out again. `too_late`: stay open, since their expiry has passed and nothing could be sent."""
+    """`moved`: go out again. `too_late`: stay open, since their expiry has passed and nothing could be sent. `stopped`: stay open,
+    since what they belong to is paused or was cancelled."""
 
     moved: int
     too_late: int
+    stopped: int = 0
 
 
 class CannotRetryError(Exception):
@@ -153,6 +162,11 @@ def too_late(*, group: GroupKey) -> int:
     return _count(COUNT_TOO_LATE, group)
 
 
+def stopped(*, group: GroupKey) -> int:
+    """Return how many open dead letters of a group are of what is paused or was cancelled, so that nothing of it goes out now."""
+    return _count(COUNT_STOPPED, group)
+
+
 def retry(*, group: GroupKey, limit: int | None = None, pace_per_minute: int | None = None, by: str) -> Retried:
     """Send the open dead letters of a group again, the oldest first, at most `limit` of them.
 
@@ -180,7 +194,7 @@ def retry(*, group: GroupKey, limit: int | None = None, pace_per_minute: int | N
         after = taken[-1][0]
     if moved:
         hints.hint([group.channel])
-    return Retried(moved, too_late(group=group))
+    return Retried(moved, too_late(group=group), stopped(group=group))
 
 
 def dismiss(*, group: GroupKey, note: str, by: str) -> int:

@@ -97,6 +97,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(request, "Mail frames", "crop_free", "deliveries_brand"),
                 _item(request, "Contacts", "contacts", "deliveries_contact"),
                 _item(request, "Audiences", "groups", "broadcasts_audience"),
+                _item(request, "Topics", "rss_feed", "broadcasts_topicsubscription"),
                 _item(request, "Categories", "label", "deliveries_category"),
                 _item(request, "Suppressions", "block", "deliveries_suppression"),
                 _item(request, "Providers", "cell_tower", "deliveries_provider"),

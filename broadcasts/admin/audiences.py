@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from io import TextIOWrapper
-from typing import IO, Any, Final, cast
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -17,22 +16,21 @@ from django.utils.safestring import SafeString
 
 from broadcasts.admin.audience_forms import AudienceForm, SegmentForm
 from broadcasts.admin.base import broadcast_url
+from broadcasts.admin.people_panel import Circle, panel, people_change
 from broadcasts.audience import AudienceTooSlowError, condition_count, condition_sample
 from broadcasts.audience_use import audience_users, in_use_told
-from broadcasts.members import MOST_SHOWN, members_add, members_remove, people_read
+from broadcasts.members import members_add, members_remove
 from broadcasts.models import Audience
 from broadcasts.recounting import audience_recount
 from broadcasts.rule_words import group_words
 from broadcasts.rules import RuleError, condition, rules_check
-from deliveries.admin.base import audit, chip, many_tenants, post_only, say, staff_name, two_lines, when
+from deliveries.admin.base import chip, many_tenants, post_only, say, staff_name, two_lines, when
 from deliveries.admin.filters import TenantFilter
 from deliveries.admin.paging import KeysetAdmin
 from deliveries.jobs import InvalidJob
 from deliveries.jobs.strict_json import decode_object
 from deliveries.models import Contact, Tenant
 
-#: What is read of a file of people; more of them come by `/api/audiences/`.
-MAX_FILE_BYTES: Final = 20 * 1024 * 1024
 SAMPLE: Final = 10
 
 
@@ -46,7 +44,7 @@ class AudienceAdmin(KeysetAdmin):
     list_select_related = ("tenant",)
     search_fields = ("name__istartswith",)
     search_help_text = "The beginning of its name"
-    change_form_outer_after_template = "admin/broadcasts/_list_people.html"
+    change_form_outer_after_template = "admin/broadcasts/_people.html"
 
     def get_urls(self) -> list[URLPattern]:
         """Add the builder's preview and a list's people."""
@@ -95,7 +93,7 @@ class AudienceAdmin(KeysetAdmin):
         row = self._find(object_id)
         values: dict[str, Any] = {"show_save_and_add_another": False, "title": row.name if row else ""}
         if row is not None and row.kind == Audience.Kind.LIST:
-            values |= self._people(request, row)
+            values |= panel(self, request, _circle(row))
         return super().change_view(request, object_id, form_url, {**values, **(extra_context or {})})
 
     def save_model(self, request: HttpRequest, obj: Audience, form: Any, change: bool) -> None:
@@ -156,51 +154,11 @@ class AudienceAdmin(KeysetAdmin):
 
     @post_only("change")
     def people_change(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Read pasted or uploaded people and say who is known; on `_add` and `_remove` change the list. `_check` stores nothing."""
+        """Check, add or remove people. Raises: Http404."""
         row = self._find(str(pk))
         if row is None or row.kind != Audience.Kind.LIST:
             raise Http404("There is no such list.")
-        problem = _file_problem(request)
-        if problem:
-            return self._answer(request, row, problem=problem)
-        try:
-            read = people_read(_lines(request), tenant_id=row.tenant_id)
-        except UnicodeDecodeError:
-            return self._answer(request, row, problem="This file is not text in UTF-8. Save it as CSV in UTF-8.")
-        action = members_add if "_add" in request.POST else members_remove if "_remove" in request.POST else None
-        if action is None or not read.known:
-            return self._answer(request, row, read=read)
-        with transaction.atomic():
-            changed = action(audience=row, user_ids=read.known)
-            done = "Added" if action is members_add else "Removed"
-            audit(request, [row], f"{done} {_people(changed)}.")
-        audience_recount(row, timeout_seconds=settings.AUDIENCE_COUNT_TIMEOUT_SECONDS)
-        same = len(read.known) - changed
-        already = "in the list" if action is members_add else "out of it"
-        say(request, f"{done} {_people(changed)}.{f' {_people(same)} already {already}.' if same else ''}")
-        return self.back(request, "broadcasts_audience_change", row.pk)
-
-    def _answer(self, request: HttpRequest, row: Audience, **result: Any) -> HttpResponse:
-        """Answer a check: to audiences.js with the result only, without JavaScript with the whole page."""
-        values = {"audience": row, "known_count": len(result["read"].known) if "read" in result else 0, **result}
-        if request.headers.get("X-Requested-With") == "fetch":
-            return self.page(request, "admin/broadcasts/_people_result.html", title="", **values)
-        values |= self._people(request, row) | {"pasted": request.POST.get("people", "")}
-        return self.page(request, "admin/broadcasts/list_people.html", title=row.name, **values)
-
-    def _people(self, request: HttpRequest, row: Audience) -> dict[str, Any]:
-        """Return what a list's page shows of its people. Two queries."""
-        ids = list(row.members.order_by("user_id").values_list("user_id", flat=True)[:MOST_SHOWN])
-        known: dict[Any, Contact] = {}
-        if request.user.has_perm("deliveries.view_contact"):
-            known = {c.user_id: c for c in Contact.objects.filter(tenant=row.tenant_id, user_id__in=ids)}
-        return {
-            "audience": row,
-            "may_change_people": self.has_change_permission(request, row),
-            "members": [(user_id, known.get(user_id)) for user_id in ids],
-            "is_cut": len(ids) == MOST_SHOWN,
-            "people_url": reverse("admin:broadcasts_audience_people", args=[row.pk]),
-        }
+        return people_change(self, request, _circle(row))
 
     def _find(self, pk: str) -> Audience | None:
         return Audience.objects.select_related("tenant").filter(pk=pk).first() if pk.isdecimal() else None
@@ -259,10 +217,6 @@ def _about(row: Audience) -> str:
         return "Its rules are no longer understood. Open it and correct them."
 
 
-def _people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count:,} people"
-
-
 def _shown(contact: Contact) -> dict[str, str]:
     return {
         "name": str(contact),
@@ -271,17 +225,21 @@ def _shown(contact: Contact) -> dict[str, str]:
     }
 
 
-def _file_problem(request: HttpRequest) -> str:
-    """Return what is wrong with what was sent, before it is read."""
-    file = request.FILES.get("file")
-    if file is None and not request.POST.get("people", "").strip():
-        return "Paste user ids or e-mail addresses, one a line, or choose a CSV file."
-    if file is not None and (file.size or 0) > MAX_FILE_BYTES:
-        return f"The file is larger than {MAX_FILE_BYTES // 1024 // 1024} MB. Split it, or use /api/audiences/."
-    return ""
-
-
-def _lines(request: HttpRequest) -> Iterator[str]:
-    yield from request.POST.get("people", "").splitlines()
-    if (file := request.FILES.get("file")) is not None:
-        yield from TextIOWrapper(cast("IO[bytes]", file.file), encoding="utf-8-sig", newline=None)
+def _circle(row: Audience) -> Circle:
+    return Circle(
+        name=row.name,
+        tenant_id=row.tenant_id,
+        url=reverse("admin:broadcasts_audience_change", args=[row.pk]),
+        people_url=reverse("admin:broadcasts_audience_people", args=[row.pk]),
+        logged=row,
+        rows=row.members.all(),
+        add=partial(members_add, audience=row),
+        remove=partial(members_remove, audience=row),
+        changed=partial(audience_recount, row, timeout_seconds=settings.AUDIENCE_COUNT_TIMEOUT_SECONDS),
+        add_word="Add",
+        added="Added",
+        inside="in the list",
+        remove_word="Remove",
+        removed="Removed",
+        outside="out of it",
+    )

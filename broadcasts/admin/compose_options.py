@@ -5,7 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from typing import Any, Final
 
-from broadcasts.audience import topics_of
+from broadcasts.members import topics_of
 from broadcasts.models import Audience, Broadcast
 from deliveries.admin import words
 from deliveries.channels import Channel

@@ -1,4 +1,4 @@
-"""`/api/audiences/{id}/members/` and `/api/topics/{topic}/subscribers/`: people in and out, up to ten thousand at once."""
+"""`/api/audiences/{id}/members/` and `/api/topics/{topic}/subscribers/`: who is in them; people in and out, up to ten thousand at once."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from uuid import UUID
 
 from django.db import transaction
 from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from broadcasts.api.audiences import find_audience
-from broadcasts.members import members_add, members_remove, subscribers_add, subscribers_remove
-from broadcasts.models import Audience, TopicSubscription
-from broadcasts.models.audiences import MAX_TOPIC
+from broadcasts.api.paging import ByUserId
+from broadcasts.members import members_add, members_remove, subscribers_add, subscribers_remove, topic_problem
+from broadcasts.models import Audience, AudienceMember, TopicSubscription
 from deliveries.api.callers import Caller, caller_of
 from deliveries.api.documentation import TENANT_PARAMETER, documented, errors
 from deliveries.api.errors import ApiError
 from deliveries.api.fields import CanonicalUUIDField
+from deliveries.api.paging import read_query
 from deliveries.models import ApiKey
 
 MAX_PEOPLE: Final = 10_000
@@ -36,12 +37,34 @@ class ChangedSerializer(serializers.Serializer[Any]):
     changed = serializers.IntegerField(help_text="Of how many this changed anything.")
 
 
-class MembersView(APIView):
+class MemberSerializer(serializers.Serializer[Any]):
+    """One of them, who need not be a contact."""
+
+    user_id = serializers.UUIDField()
+
+
+class MembersView(GenericAPIView[AudienceMember]):
     """The people of a list."""
 
     scope = ApiKey.Scope.BROADCASTS
     staff_model = Audience
-    staff_actions = {"PUT": ("change",), "DELETE": ("change",)}
+    staff_actions = {"GET": ("view",), "HEAD": ("view",), "PUT": ("change",), "DELETE": ("change",)}
+    serializer_class = MemberSerializer
+    pagination_class = ByUserId
+
+    @documented(
+        operation_id="audience_members_list",
+        tags=["audiences"],
+        summary="List the people of a list, by user id",
+        description="409 for a segment: its people are found by `preview/`.",
+        parameters=[TENANT_PARAMETER],
+        responses={200: MemberSerializer(many=True), **errors(400, 404, 409)},
+    )
+    def get(self, request: Request, audience_id: int) -> Response:
+        """Answer one page."""
+        read_query(request)
+        rows = _list(caller_of(request), audience_id).members.all()
+        return self.get_paginated_response(self.get_serializer(self.paginate_queryset(rows), many=True).data)
 
     @documented(
         operation_id="audience_members_add",
@@ -70,9 +93,7 @@ class MembersView(APIView):
 
     def _change(self, request: Request, audience_id: int, *, is_added: bool) -> Response:
         caller = caller_of(request)
-        row = find_audience(caller, audience_id)
-        if row.kind != Audience.Kind.LIST:
-            raise ApiError(409, "not_a_list", "This is a segment: its rules find its people. Change the rules.")
+        row = _list(caller, audience_id)
         user_ids = _user_ids(request)
         with transaction.atomic():
             changed = (members_add if is_added else members_remove)(audience=row, user_ids=user_ids)
@@ -83,11 +104,27 @@ class MembersView(APIView):
         return Response({"changed": changed})
 
 
-class SubscribersView(APIView):
+class SubscribersView(GenericAPIView[TopicSubscription]):
     """Who gets what is sent to a topic."""
 
     scope = ApiKey.Scope.BROADCASTS
     staff_model = TopicSubscription
+    serializer_class = MemberSerializer
+    pagination_class = ByUserId
+
+    @documented(
+        operation_id="topic_subscribers_list",
+        tags=["audiences"],
+        summary="List who is subscribed to a topic, by user id",
+        description="A topic that nobody subscribed to has nobody.",
+        parameters=[TENANT_PARAMETER],
+        responses={200: MemberSerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request, topic: str) -> Response:
+        """Answer one page."""
+        read_query(request)
+        rows = TopicSubscription.objects.filter(tenant=caller_of(request).home(), topic=_topic(topic))
+        return self.get_paginated_response(self.get_serializer(self.paginate_queryset(rows), many=True).data)
 
     @documented(
         operation_id="topic_subscribers_add",
@@ -115,8 +152,7 @@ class SubscribersView(APIView):
         return self._change(request, topic, is_added=False)
 
     def _change(self, request: Request, topic: str, *, is_added: bool) -> Response:
-        if len(topic) > MAX_TOPIC or not topic.isprintable():
-            raise ApiError(400, "invalid_topic", f"Name a topic in 1 to {MAX_TOPIC} visible characters, like news.")
+        _topic(topic)
         caller: Caller = caller_of(request)
         tenant, user_ids = caller.home(), _user_ids(request)
         change = subscribers_add if is_added else subscribers_remove
@@ -126,6 +162,19 @@ class SubscribersView(APIView):
                 done = ("Subscribed", "to") if is_added else ("Unsubscribed", "from")
                 caller.note(tenant, f"{done[0]} {changed:,} people {done[1]} “{topic}” by REST.")
         return Response({"changed": changed})
+
+
+def _list(caller: Caller, audience_id: int) -> Audience:
+    row = find_audience(caller, audience_id)
+    if row.kind != Audience.Kind.LIST:
+        raise ApiError(409, "not_a_list", "This is a segment: its rules find its people. Change the rules.")
+    return row
+
+
+def _topic(name: str) -> str:
+    if problem := topic_problem(name):
+        raise ApiError(400, "invalid_topic", problem)
+    return name
 
 
 def _user_ids(request: Request) -> set[UUID]:

@@ -42,10 +42,11 @@ class RetrySerializer(StrictSerializer):
 
 
 class RetriedSerializer(serializers.Serializer[Retried]):
-    """How many go out again, and how many could not any more."""
+    """How many go out again, how many could not any more, and how many wait for what is paused or was cancelled."""
 
     moved = serializers.IntegerField()
     too_late = serializers.IntegerField()
+    stopped = serializers.IntegerField()
 
 
 class RecalledSerializer(serializers.Serializer[Any]):

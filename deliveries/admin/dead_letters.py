@@ -119,6 +119,7 @@ class DeadLetterAdmin(KeysetAdmin):
             ],
             sample=_sample(rows[0]) if rows else "",
             too_late=services.too_late(group=key) if key.can_retry and state == State.OPEN else 0,
+            stopped=services.stopped(group=key) if key.can_retry and state == State.OPEN else 0,
             retries=retries().get((key.reason, key.channel, key.template_code)) if key.can_retry else None,
             may_change=self.has_change_permission(request) and state == State.OPEN,
             first=FIRST,
@@ -273,9 +274,11 @@ def _sample(letter: DeadLetter) -> str:
 
 
 def _what_was_retried(done: services.Retried, pace: int | None, limit: int) -> str:
-    late = f" {words.count(done.too_late, 'is', 'are')} too late and stay open." if done.too_late else ""
+    late = [f"{done.too_late:,} too late"] if done.too_late else []
+    stopped = [f"{done.stopped:,} of what is paused or was cancelled"] if done.stopped else []
+    stay = f" Left here: {', '.join([*late, *stopped])}." if late or stopped else ""
     if not done.moved:
-        return f"Nothing to retry.{late}"
+        return f"Nothing to retry.{stay}"
     speed = f" at {pace:,} a minute" if pace else ""
     more = " Press again for the rest." if pace and done.moved >= limit else ""
-    return f"{words.count(done.moved, 'message')} on the way again{speed}.{more}{late}"
+    return f"{words.count(done.moved, 'message')} on the way again{speed}.{more}{stay}"

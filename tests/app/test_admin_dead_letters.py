@@ -203,8 +203,21 @@ def test_what_is_too_late_is_counted_and_stays(admin_client: Client, tenant: Ten
     assert "<dt>Too late now</dt><dd>2</dd>" in admin_client.get(url, {"tab": "open", **GROUP}).content.decode()
     answer = admin_client.post(reverse(RETRY), GROUP, follow=True)
 
-    assert "1 message on the way again. 2 are too late and stay open." in answer.content.decode()
+    assert "1 message on the way again. Left here: 2 too late." in answer.content.decode()
     assert DeadLetter.objects.filter(state="open").count() == 2
+
+
+def test_what_is_paused_is_counted_and_stays(admin_client: Client, tenant: Tenant) -> None:
+    fail(tenant)
+    Lane.objects.filter(tenant=tenant).update(paused_at=timezone.now(), paused_by="ana", pause_reason="wrong price")
+    url = reverse("admin:deliveries_deadletter_group")
+
+    page = admin_client.get(url, {"tab": "open", **GROUP}).content.decode()
+    answer = admin_client.post(reverse(RETRY), GROUP, follow=True).content.decode()
+
+    assert "Of what is paused or was cancelled: 1." in page
+    assert "Nothing to retry. Left here: 1 of what is paused or was cancelled." in answer
+    assert DeadLetter.objects.filter(state="open").count() == 1
 
 
 def test_the_progress_of_retries_is_counted_from_rows(admin_client: Client, tenant: Tenant) -> None:

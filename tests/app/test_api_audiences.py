@@ -153,6 +153,7 @@ def test_batches_are_bounded(call: Caller, key: ApiKey, path: str, sent: Any, st
 def test_a_segment_takes_no_people(call: Caller, key: ApiKey) -> None:
     row = AudienceFactory(tenant=key.tenant, rules=GOLD)
     assert call.put(f"audiences/{row.pk}/members/", ids(1)).body["code"] == "not_a_list"
+    assert call.get(f"audiences/{row.pk}/members/").body["code"] == "not_a_list"
 
 
 def test_people_subscribe_and_unsubscribe(call: Caller, key: ApiKey) -> None:
@@ -165,9 +166,38 @@ def test_people_subscribe_and_unsubscribe(call: Caller, key: ApiKey) -> None:
     assert not TopicSubscription.objects.exists()
 
 
+@pytest.mark.parametrize("path", ["audiences/{}/members/", "topics/news/subscribers/"])
+def test_people_are_read_in_pages_by_user_id(
+    call: Caller, key: ApiKey, path: str, django_assert_num_queries: Any
+) -> None:
+    path = path.format(AudienceFactory(tenant=key.tenant).pk)
+    assert call.get(path).body == {"next": None, "previous": None, "results": []}
+    some = ids(5)
+    call.put(path, some)
+    expected = [{"user_id": each} for each in sorted(some["user_ids"])]
+
+    first = call.get(f"{path}?limit=2").body
+    second = call.get(first["next"]).body
+    with django_assert_num_queries(2 if "topics" in path else 3):
+        third = call.get(second["next"]).body
+
+    assert first["results"] + second["results"] + third["results"] == expected
+    assert (first["previous"], third["next"]) == (None, None)
+    assert call.get(third["previous"]).body["results"] == second["results"]
+    assert call.get(call.get(third["previous"]).body["previous"]).body["results"] == first["results"]
+
+
+@pytest.mark.parametrize("query", ["cursor=x", "cursor=bzE", "cursor=", "limit=0", "limit=201", "page=2"])
+@pytest.mark.parametrize("path", ["audiences/{}/members/", "topics/news/subscribers/"])
+def test_a_page_that_there_is_not_is_refused(call: Caller, key: ApiKey, path: str, query: str) -> None:
+    path = path.format(AudienceFactory(tenant=key.tenant).pk)
+    assert call.get(f"{path}?{query}").status == (404 if "cursor" in query else 400)
+
+
 @pytest.mark.parametrize("topic", ["x" * 101, "a%00", "a%0A"])
 def test_a_topic_is_a_short_line_of_text(call: Caller, topic: str) -> None:
     assert call.put(f"topics/{topic}/subscribers/", ids(1)).status in (400, 404)
+    assert call.get(f"topics/{topic}/subscribers/").status in (400, 404)
     assert not TopicSubscription.objects.exists()
 
 
@@ -188,6 +218,10 @@ def test_a_key_needs_the_scope(key: ApiKey) -> None:
         ("add_audience", "POST", "audiences/", {"name": "x", "kind": "list"}, 201),
         ("view_audience", "PUT", "audiences/{}/members/", ids(1), 403),
         ("change_audience", "PUT", "audiences/{}/members/", ids(1), 200),
+        ("view_audience", "GET", "audiences/{}/members/", None, 200),
+        ("change_audience", "GET", "audiences/{}/members/", None, 403),
+        ("view_topicsubscription", "GET", "topics/news/subscribers/", None, 200),
+        ("view_audience", "GET", "topics/news/subscribers/", None, 403),
         ("change_audience", "PATCH", "audiences/{}/", {"name": "y"}, 200),
         ("change_audience", "DELETE", "audiences/{}/", None, 403),
         ("delete_audience", "DELETE", "audiences/{}/", None, 204),

@@ -348,8 +348,8 @@ class TestSteering:
         finish(failed(rows[0], reason="render_error"))
         path = f"broadcasts/{broadcast.pk}/retry-failed/"
         asked = {"reason": "render_error", "channel": "ws", "pace_per_minute": 60}
-        assert call.post(path, asked).body == {"moved": 1, "too_late": 0}
-        assert call.post(path, asked).body == {"moved": 0, "too_late": 0}
+        assert call.post(path, asked).body == {"moved": 1, "too_late": 0, "stopped": 0}
+        assert call.post(path, asked).body == {"moved": 0, "too_late": 0, "stopped": 0}
         assert Delivery.objects.filter(replay_of__isnull=False).count() == 1
 
     def test_the_rest_follows_the_small_group_before_its_time_is_over(self, call, key) -> None:

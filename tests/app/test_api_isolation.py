@@ -158,10 +158,12 @@ MATRIX: dict[str, Any] = {
     ],
     "api/audiences/<int:audience_id>/preview/": [("GET", "{audience}", None, 404)],
     "api/audiences/<int:audience_id>/members/": [
+        ("GET", "{audience}", None, 404),
         ("PUT", "{audience}", lambda b: {"user_ids": [str(uuid4())]}, 404),
         ("DELETE", "{audience}", lambda b: {"user_ids": [str(b.contact.user_id)]}, 404),
     ],
     "api/topics/<str:topic>/subscribers/": [
+        ("GET", "{topic}", None, 200),  # A's own topic of that name
         ("PUT", "{topic}", lambda b: {"user_ids": [str(uuid4())]}, 200),  # A's own topic of that name
         ("DELETE", "{topic}", lambda b: {"user_ids": [str(b.contact.user_id)]}, 200),
     ],

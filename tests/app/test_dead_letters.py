@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from deliveries import dead_letters
 from deliveries.channels import Status
-from deliveries.dead_letters import CannotRetryError, GroupKey, dismiss, groups, retry, too_late
+from deliveries.dead_letters import CannotRetryError, GroupKey, dismiss, groups, retry, stopped, too_late
 from deliveries.models import DeadLetter, Delivery, Lane
-from tests.factories import DeliveryFactory, TenantFactory
+from tests.factories import DeliveryFactory, LaneFactory, TenantFactory
 
 KEY = GroupKey(reason="smtp_550", channel="email")
 
@@ -99,6 +99,19 @@ def test_what_expired_meanwhile_is_too_late_and_stays_open() -> None:
     assert retry(group=KEY, by="ana") == dead_letters.Retried(moved=1, too_late=1)
     gone.refresh_from_db()
     assert gone.state == "open"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("how", ["paused", "cancelled"])
+def test_what_belongs_to_a_stopped_lane_stays_open(how: str) -> None:
+    there = letter()
+    lane = LaneFactory(tenant=there.tenant, source="broadcast:7", **{f"{how}_at": timezone.now()})
+    held = letter(tenant=there.tenant, lane=lane)
+    assert stopped(group=KEY) == 1
+    assert retry(group=KEY, by="ana") == dead_letters.Retried(moved=1, too_late=0, stopped=1)
+    held.refresh_from_db()
+    assert held.state == "open"
+    assert not Delivery.objects.filter(replay_of=held.delivery).exists()
 
 
 @pytest.mark.django_db
