@@ -45,6 +45,8 @@ FIELDS: Final = {
     "group_minutes": "Small group: wait (minutes)",
     "group_failure_percent": "Small group: stop above (% failed)",
     "state": "State",
+    "approved_hash": "Mark of what was approved",
+    "approved_size": "People when it was approved",
 }
 REACHES: Final = {"all": "Every channel that is chosen", "first": "The first channel that reaches the person"}
 DONE: Final = {
@@ -105,6 +107,8 @@ def value_text(field: str, value: Any, names: Mapping[int, str]) -> str:
             return f"{value:,} a minute"
         case "channels", list():
             return ", ".join(words.channel(each) for each in value)
+        case "approved_hash", str():
+            return value[:12]  # enough to compare by eye; REST has the whole of it
         case (("scheduled_at" | "expires_at"), str()):
             return words.moment(datetime.fromisoformat(value))
         case _, list():

@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from broadcasts.admin.history import history_of
 from broadcasts.drafts import broadcast_edit
+from broadcasts.events import event_record
 from broadcasts.models import Audience, Broadcast, BroadcastEvent
 from broadcasts.states import State
 from deliveries.models import Tenant
@@ -173,6 +174,19 @@ def test_the_history_tells_edits_of_one_person_together(tenant: Tenant) -> None:
         [("Title", "News", "New")],
     )
     assert (made.what, made.who) == ("Made it", "ana")
+
+
+def test_the_history_says_what_was_approved_by_a_short_mark(tenant: Tenant) -> None:
+    broadcast = draft(tenant)
+    after = {"approved_hash": "0123456789abcdef" * 4, "approved_size": 4120}
+    event_record(broadcast=broadcast, actor=BEN, action="approve", after=after)
+
+    told = history_of(broadcast)[0]
+
+    assert [(each.name, each.after) for each in told.altered] == [
+        ("Mark of what was approved", "0123456789ab"),
+        ("People when it was approved", "4,120"),
+    ]
 
 
 def test_the_pages_pass_djangos_own_checks() -> None:

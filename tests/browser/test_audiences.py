@@ -1,4 +1,4 @@
-"""Audiences in a real browser before the real service: a segment is built by keyboard while its count follows, on a phone too; a list."""
+"""Audiences in a real browser before the real service: a segment built by keyboard while its count follows; lists and topics on a phone."""
 
 from __future__ import annotations
 
@@ -125,6 +125,23 @@ def test_a_list_is_checked_then_filled_on_a_phone(demo: RunningDemo, open_page: 
     page.get_by_role("button", name="Add the 1 known one").click()
     expect(page.get_by_text("Added 1 person.")).to_be_visible()
     expect(page.get_by_role("link", name="Ana Ribeiro")).to_be_visible()
+
+
+def test_a_topic_gets_its_first_people_on_a_phone(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = signed_in(demo, open_page, color_scheme="dark", **PHONE)
+    topic = f"probe {uuid4().hex[:6]}"
+    page.goto(f"{demo.url}/admin/broadcasts/topicsubscription/")
+    page.get_by_label("Topic, new or known").fill(topic)
+    page.keyboard.press("Enter")
+    page.get_by_label("User ids or e-mail addresses").fill("ana@example.com\nnobody@example.com")
+    page.get_by_role("button", name="Check").click()
+    page.get_by_role("button", name="Subscribe the 1 known one").click()
+    expect(page.get_by_text("Subscribed 1 person.")).to_be_visible()
+    expect(page.get_by_role("link", name="Ana Ribeiro")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.goto(f"{demo.url}/admin/broadcasts/topicsubscription/")
+    expect(page.get_by_role("row").filter(has_text=topic)).to_contain_text("1")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_the_builder_fits_a_phone(demo: RunningDemo, open_page: OpenPage) -> None:
