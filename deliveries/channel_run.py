@@ -1,7 +1,7 @@
 """One channel within a sending process: the rows it holds, from lease to recorded outcome. Runs on the dispatch loop only.
 
-Three tasks move the rows on: the claimer fetches while there is room and more is waiting, the starter starts what a slot is free for,
-the recorder writes outcomes in batches. A person's rows of one priority go one after another.
+Three tasks move the rows on: the claimer (`claiming.py`) fetches while there is room and more is waiting, the starter starts what a slot
+is free for, the recorder writes outcomes in batches. A person's rows of one priority go one after another.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from django.conf import settings
 from deliveries import addresses, lifecycle, outcomes
 from deliveries.addresses import LEARNED, Address
 from deliveries.channels import Priority
+from deliveries.claiming import Claiming
 from deliveries.database import AsyncPool, until_done
 from deliveries.lifecycle import ClaimedRow, Person, Tenants
 from deliveries.policies import policy_for
@@ -38,7 +39,6 @@ LAST_WORDS_SECONDS = 1.5
 TASK_PAUSE_SECONDS = 0.5
 # A starter that wakes for every single free slot would write one row at a time; this lets some come free together.
 START_PAUSE_SECONDS = 0.005
-ASK_AGAIN_SECONDS = 0.25
 
 
 class Sending(msgspec.Struct):
@@ -65,8 +65,6 @@ class ChannelRun:
         self.channel = channel
         self.sender = sender
         self.tenants = tenants
-        self._turn = turn
-        self.held = False
         self._pool = pool
         self._book = book
         self._policy = policy_for(channel)
@@ -83,11 +81,17 @@ class ChannelRun:
         self._sending: dict[int, Sending] = {}
         self._sending_ordinary = 0
         self._records = Recording(channel, sender, pool=pool, heartbeat=heartbeat)
-        self._more = False
-        self._asked_again = False
-        self._asking: asyncio.TimerHandle | None = None
-        self._claiming = asyncio.Lock()
-        self._hungry = asyncio.Event()
+        self._claims = Claiming(
+            channel,
+            sender,
+            tenants=tenants,
+            turn=turn,
+            pool=pool,
+            reach=self._reach,
+            records=self._records,
+            in_hand=self.rows_in_hand,
+            bring=self._bring,
+        )
         self._startable = asyncio.Event()
         self._recordable = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -96,7 +100,7 @@ class ChannelRun:
 
     def start(self) -> list[asyncio.Task[None]]:
         """Start this channel's tasks and return them; the caller cancels them after `drain`."""
-        tasks = (self._claimer, self._starter, self._recorder, self._timekeeper)
+        tasks = (self._claims.run, self._starter, self._recorder, self._timekeeper)
         return [asyncio.create_task(self._keep_up(task)) for task in tasks]
 
     @property
@@ -110,17 +114,11 @@ class ChannelRun:
 
     def is_looking(self) -> bool:
         """Say whether a claim is under way already, so that another would only queue behind it."""
-        return self._claiming.locked()
+        return self._claims.is_looking()
 
     async def look(self) -> bool:
-        """Claim what there is room for. Returns whether more may be waiting than was taken (so that others should look too).
-
-        While a claim is under way this only notes that another is wanted: that one began before what is asked for now was there.
-        """
-        if self._claiming.locked():
-            self._asked_again = True
-            return False
-        return await self._look()
+        """Claim what there is room for. Returns whether more may be waiting than was taken (so that others should look too)."""
+        return await self._claims.look()
 
     async def run_suspects(self, *, limit: int) -> int:
         """Claim and send suspects of this channel now, though it is held, and return how many once their outcomes are recorded."""
@@ -142,13 +140,12 @@ class ChannelRun:
 
     def hold(self) -> None:
         """Claim and start nothing more until `release`."""
-        self.held = True
+        self._claims.held = True
 
     def release(self) -> None:
         """Go on after `hold`, and look whether something came meanwhile."""
-        self.held = False
-        self._more = True
-        self._hungry.set()
+        self._claims.held = False
+        self._claims.search()
         self._startable.set()
 
     async def settled(self) -> None:
@@ -162,9 +159,8 @@ class ChannelRun:
         self.hold()
         try:
             async with asyncio.timeout(within_seconds):
-                async with self._claiming:  # what a claim under way still brings goes back too
-                    unstarted = self._waiting.empty()
-                await self._give_back(unstarted)
+                await self._claims.over()  # what a claim under way still brings goes back too
+                await self._give_back(self._waiting.empty())
                 await self.settled()
         except TimeoutError:
             log.warning("sends cut at shutdown", channel=self.channel, rows=len(self._sending))
@@ -189,79 +185,11 @@ class ChannelRun:
                 log.exception("a task of the channel failed and goes on", channel=self.channel)
                 await asyncio.sleep(TASK_PAUSE_SECONDS)
 
-    # --- Claiming -------------------------------------------------------------------------------------------------------------
+    # --- Starting and sending ----------------------------------------------------------------------------------------------------
 
-    async def _look(self) -> bool:
-        async with self._claiming:
-            there_is_more = await self._claim_room()
-            while self._asked_again:
-                self._asked_again = False
-                there_is_more = await self._claim_room() or there_is_more
-            return there_is_more
-
-    async def _claim_room(self) -> bool:
-        room, lowest_priority = self._reach.room(self.rows_in_hand(), self._records.rows_per_second)
-        if self.held or room <= 0:
-            self._more = True
-            return False
-        limit = await self.sender.admit(room)
-        if limit <= 0:
-            self._ask_again()
-            return False
-        # Claims of one channel wait for each other anyway, and would do so on a connection each.
-        async with self._turn:
-            rows = await self._claim(limit, lowest_priority)
-        self.sender.unused(limit - len(rows))
-        # A claim that is not full may have passed over rows whose person was busy, so only an empty one ends the search; and
-        # one of urgent rows alone knows nothing of the others.
-        self._more = bool(rows) or lowest_priority == Priority.HIGH
-        if not self._more and await self._is_paced():
-            self._ask_again()
+    def _bring(self, rows: list[ClaimedRow]) -> None:
         self._waiting.add(rows)
         self._startable.set()
-        return len(rows) >= limit
-
-    async def _claimer(self) -> None:
-        """Go on claiming while claims bring something and there is room for a good part of another."""
-        while True:
-            await self._hungry.wait()
-            self._hungry.clear()
-            while self._more and not self.held and self._is_worth_a_claim():
-                await self._look()
-
-    def _is_worth_a_claim(self) -> bool:
-        return self._reach.is_worth_a_claim(self.rows_in_hand(), self._records.rows_per_second)
-
-    async def _claim(self, limit: int, lowest_priority: int) -> list[ClaimedRow]:
-        return await self._do(
-            lambda connection: lifecycle.claim(
-                connection,
-                channel=self.channel,
-                limit=limit,
-                lease_seconds=settings.LEASE_SECONDS,
-                lowest_priority=lowest_priority,
-                tenants=self.tenants,
-            )
-        )
-
-    async def _is_paced(self) -> bool:
-        return await self._do(
-            lambda connection: lifecycle.is_paced(connection, channel=self.channel, tenants=self.tenants)
-        )
-
-    def _ask_again(self) -> None:
-        """Let the claimer look again in a moment: nothing more may go out now, by the sender's rate, a lane's speed, or because the
-        provider rests."""
-        self._more = False
-        if self._asking is None:
-            self._asking = asyncio.get_running_loop().call_later(ASK_AGAIN_SECONDS, self._wake)
-
-    def _wake(self) -> None:
-        self._asking = None
-        self._more = True
-        self._hungry.set()
-
-    # --- Starting and sending ----------------------------------------------------------------------------------------------------
 
     async def _starter(self) -> None:
         while True:
@@ -271,13 +199,13 @@ class ChannelRun:
                 await asyncio.sleep(START_PAUSE_SECONDS)
             if len(self._waiting) and self.sender.is_resting():
                 await self._give_back(self._waiting.empty())
-                self._ask_again()
+                self._claims.ask_again()
             # Where the sender has ample, the next send that ends wakes this again.
             while self._may_start() and (batch := self._next_batch()):
                 await self._start(batch)
 
     def _may_start(self) -> bool:
-        return not (self.held or self.sender.is_resting() or self._has_ample())
+        return not (self._claims.held or self.sender.is_resting() or self._has_ample())
 
     def _slots(self) -> int:
         return self._reach.slots(self._records.rows_per_second)
@@ -381,9 +309,8 @@ class ChannelRun:
                     self._waiting.let_next_of(finished.row)
                 self._quiet.set()
             if not self.rows_in_hand():
-                self._more = True  # whoever waited for a person in this batch can be claimed now
-                self._asked_again = self._claiming.locked()  # and a claim under way may have passed them over
-            self._hungry.set()
+                self._claims.search()  # whoever waited for a person in this batch can be claimed now
+            self._claims.go_on()
             self._startable.set()
             self._quiet.set()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deliveries import channel_run
+from deliveries import claiming
 from deliveries.channel_run import ChannelRun
 from deliveries.channels import Channel
 from deliveries.lifecycle import ClaimedRow, Tenants
@@ -28,14 +28,14 @@ class Full(Sender):
 
 
 async def test_however_often_it_looks_it_asks_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_run, "ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(claiming, "ASK_AGAIN_SECONDS", 0.0)
     nobody: Any = None
     run = ChannelRun(
         "email", Full(), tenants=Tenants(), turn=asyncio.Lock(), pool=nobody, book=TemplateBook(), heartbeat=nobody
     )
     woken: list[int] = []
-    wake = run._wake
-    monkeypatch.setattr(run, "_wake", lambda: (woken.append(1), wake()))
+    wake = run._claims._wake
+    monkeypatch.setattr(run._claims, "_wake", lambda: (woken.append(1), wake()))
     for _ in range(LOOKS):
         assert await run.look() is False
     for _ in range(3):
@@ -65,8 +65,8 @@ async def test_a_hint_during_a_claim_claims_once_more(monkeypatch: pytest.Monkey
     async def is_paced() -> bool:
         return False
 
-    monkeypatch.setattr(run, "_claim", claim)
-    monkeypatch.setattr(run, "_is_paced", is_paced)
+    monkeypatch.setattr(run._claims, "_claim", claim)
+    monkeypatch.setattr(run._claims, "_is_paced", is_paced)
     looking = asyncio.create_task(run.look())
     while not claims:
         await asyncio.sleep(0)
