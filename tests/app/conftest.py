@@ -65,3 +65,13 @@ def call(key: ApiKey) -> Caller:
     from tests.api import Caller
 
     return Caller(key)
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache() -> Iterator[None]:
+    """Let no figure that a page keeps for some seconds outlive a test."""
+    from django.core.cache import cache
+
+    cache.clear()
+    yield
+    cache.clear()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -41,13 +40,6 @@ ROW_ACTIONS = (
     "deliveries_templateversion_changes",
     "deliveries_templateversion_test",
 )
-
-
-@pytest.fixture(autouse=True)
-def fresh_figures() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
 
 
 @pytest.mark.parametrize("model", LISTS)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -25,18 +23,6 @@ from tests.factories import ContactFactory, DeliveryFactory
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 DOWN_AFTER = timedelta(seconds=30)
-
-
-@pytest.fixture(autouse=True)
-def fresh_figures() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
-@pytest.fixture
-def tenant(db: None) -> Tenant:
-    return Tenant.objects.get()
 
 
 def accept(tenant: Tenant, count: int, at: datetime | None = None) -> None:

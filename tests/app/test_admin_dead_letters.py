@@ -23,11 +23,6 @@ GROUP = {"reason": "smtp_550", "channel": "email", "template": "", "kind": "fail
 RETRY, DISMISS = "admin:deliveries_deadletter_retry", "admin:deliveries_deadletter_dismiss"
 
 
-@pytest.fixture
-def tenant(db: None) -> Tenant:
-    return Tenant.objects.get()
-
-
 def fail(tenant: Tenant, count: int = 1, **values: Any) -> list[DeadLetter]:
     rows = DeliveryFactory.create_batch(count, tenant=tenant, failed=True, **values)
     return [

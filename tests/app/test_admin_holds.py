@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -25,13 +24,6 @@ pytestmark = pytest.mark.django_db
 
 PLACE = "admin:deliveries_hold_place"
 LIST = "admin:deliveries_delivery_changelist"
-
-
-@pytest.fixture(autouse=True)
-def fresh_figures() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
 
 
 def on_hold(**named: Any) -> Hold:

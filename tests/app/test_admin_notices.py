@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -25,13 +24,6 @@ pytestmark = pytest.mark.django_db
 
 PAGE = "/admin/deliveries/notice/"
 ALL = "/admin/deliveries/notice/read/"
-
-
-@pytest.fixture(autouse=True)
-def fresh_figures() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
 
 
 def raised(

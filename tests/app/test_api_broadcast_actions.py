@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.db import connections
 from django.utils import timezone
 
@@ -67,13 +65,6 @@ MATRIX: dict[str, dict[State, str]] = {
     "dry-run": dict.fromkeys(ALL, ""),
     "duplicate": dict.fromkeys(ALL, ""),
 }
-
-
-@pytest.fixture(autouse=True)
-def fresh_counts() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
 
 
 def in_state(tenant: Any, state: State) -> Broadcast:

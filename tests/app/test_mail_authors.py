@@ -20,11 +20,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SHOP, DESK = "Shop <shop@example.com>", "desk@example.com"
 
 
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant.objects.get()
-
-
 def content_of(tenant: Tenant, channel: str = "email") -> Content:
     """Return what goes out of a job without a template."""
     contact = ContactFactory(tenant=tenant)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings as django_settings
-from django.core.cache import cache
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -40,18 +39,6 @@ from tests.factories import DeliveryFactory, ProviderFactory, TenantFactory, Web
 pytestmark = pytest.mark.django_db
 
 SAID = "Provider A is left alone"
-
-
-@pytest.fixture(autouse=True)
-def fresh_figures() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant.objects.get()
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from standardwebhooks import Webhook
 
 from deliveries import previews
@@ -18,18 +16,6 @@ from tests.api import Answer, Caller, staff
 from tests.factories import ApiKeyFactory, ContactFactory, TemplateFactory, TenantFactory
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def fresh_counts() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant.objects.get()
 
 
 def shown(tenant: Tenant, *, locale: str = "", data: Any = None, **words: str) -> Preview:

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -23,23 +22,6 @@ from tests.lifecycle import accept, claim, incoming, start
 pytestmark = pytest.mark.django_db(transaction=True)
 LIST = "admin:deliveries_suppression_changelist"
 ADD = "admin:deliveries_suppression_add"
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant.objects.get()
-
-
-@pytest.fixture
-def staff_with() -> Callable[..., Client]:
-    def make(*permissions: str) -> Client:
-        user = User.objects.create_user(f"staff-{User.objects.count()}", password="x", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return make
 
 
 def told() -> list[str]:

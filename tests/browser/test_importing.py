@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.test_editor import signed_in
 from tests.browser.test_journeys import PHONE
@@ -39,3 +39,20 @@ def test_contacts_are_checked_then_imported(demo: RunningDemo, open_page: OpenPa
     expect(page.get_by_text("1 person is new")).to_be_visible()
     page.get_by_role("link", name="See the contacts").click()
     expect(page.get_by_text(name)).to_be_visible()
+
+
+def test_a_long_check_says_that_it_goes_on(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = signed_in(demo, open_page)
+    page.clock.install()
+    page.goto(f"{demo.url}/admin/deliveries/contact/import/")
+    held: list[Route] = []
+    page.route("**/contact/import/", held.append)
+    file = {"name": "people.csv", "mimeType": "text/csv", "buffer": f"user_id\n{uuid4()}\n".encode()}
+    page.get_by_label("CSV file").set_input_files(files=[file])  # type: ignore[list-item]
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("Checking every row …")).to_be_visible()
+    page.clock.run_for(12_000)
+    expect(page.get_by_text("12 s", exact=True)).to_be_visible()
+    held[0].continue_()
+    expect(page.get_by_text("1 of 1 row")).to_be_visible()
+    expect(page.get_by_text("Checking every row …")).to_be_hidden()

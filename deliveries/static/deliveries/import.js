@@ -16,6 +16,11 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const body = new FormData(form, button);
   const note = Object.assign(document.createElement("p"), { className: "ns-muted", textContent: WAIT[button.name] });
+  const seconds = document.createElement("span");
+  seconds.ariaHidden = "true"; // who listens is told once, not every second
+  note.append(" ", seconds);
+  const started = performance.now();
+  const clock = setInterval(() => { seconds.textContent = `${Math.round((performance.now() - started) / 1000)} s`; }, 1000);
   if (button.name === "_import") result.replaceChildren(note);
   else result.prepend(note);
   for (const each of form.querySelectorAll("button")) each.disabled = true;
@@ -29,6 +34,7 @@ form.addEventListener("submit", async (event) => {
       : "The service did not answer, or the file was changed on disk. Nothing was stored; choose the file and check again.";
     result.replaceChildren(note);
   } finally {
+    clearInterval(clock);
     for (const each of form.querySelectorAll("button")) each.disabled = false;
   }
 });
