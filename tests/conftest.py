@@ -150,6 +150,14 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_flush() -> None:
+    """Empty the database quickly after each test that commits."""
+    from tests.emptying import quicken_flush
+
+    quicken_flush()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Return the path of Debian's Chromium."""

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, 
 from tests.chromium import ARGUMENTS, WAIT_MS, OpenPage
 from tests.demo import RunningDemo
 
+DEMO = pytest.StashKey[RunningDemo]()
 RESULTS = Path(__file__).resolve().parents[2] / "test-results"
 
 
@@ -27,10 +28,19 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
+def demo(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[RunningDemo]:
     """Run the whole service once, with servers of its own."""
     with RunningDemo(tmp_path_factory.mktemp("browser") / "run") as running:
+        pytestconfig.stash[DEMO] = running
         yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """End the demo after the last test of this folder: it would take the processor from those that follow."""
+    yield
+    if (nextitem is None or nextitem.path.parent != item.path.parent) and DEMO in item.config.stash:
+        item.config.stash[DEMO].__exit__()
 
 
 @pytest.fixture

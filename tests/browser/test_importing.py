@@ -12,7 +12,7 @@ from tests.browser.test_journeys import PHONE
 from tests.chromium import OpenPage
 from tests.demo import RunningDemo
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("demo")]
 
 
 @pytest.mark.parametrize("options", [{}, {"color_scheme": "dark", **PHONE}], ids=["wide", "phone"])
@@ -46,7 +46,11 @@ def test_a_long_check_says_that_it_goes_on(demo: RunningDemo, open_page: OpenPag
     page.clock.install()
     page.goto(f"{demo.url}/admin/deliveries/contact/import/")
     held: list[Route] = []
-    page.route("**/contact/import/", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/contact/import/", hold)
     file = {"name": "people.csv", "mimeType": "text/csv", "buffer": f"user_id\n{uuid4()}\n".encode()}
     page.get_by_label("CSV file").set_input_files(files=[file])  # type: ignore[list-item]
     page.get_by_role("button", name="Check").click()
