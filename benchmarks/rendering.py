@@ -1,9 +1,10 @@
-"""Rendering: messages a second and core of a published template of 1.5 KB, by the way that senders take: the words found in
-the book, the person's names, subject, text and HTML filled in and checked.
+"""Rendering: messages a second and core of a published template of 1.5 KB, by the way that senders take: the words found in the book,
+the person's names, subject, text and HTML filled in and checked.
 
-Beside it, in the same rounds: `str.format` of the same words with ready values (the floor: no lookup, no escaping, no check),
-and the bare engine (minijinja) with the same templates. Then with a loop over two items, and with 1,000 templates in the
-table, each message by the next one. The clock is the process's own use of a core, so other work here costs nothing.
+Beside it, in the same rounds: `str.format` of the same words with ready values (the floor: no lookup, no escaping, no check), and the bare
+engine (minijinja) with the same templates. Then with a loop over two items, and with 1,000 templates in the table and the book: each
+message by one of them, and each by the next, which the processor's caches cannot hold. The clock is the process's own use of a core, so
+other work here costs nothing.
 """
 
 from __future__ import annotations
@@ -84,11 +85,13 @@ def book_of(world: World, codes: Sequence[str]) -> Any:
     return book
 
 
-def ours(world: World, codes: Sequence[str], data: dict[str, Any]) -> Callable[[int], None]:
-    """Return what renders one message after another, each by the next code."""
+def ours(
+    world: World, codes: Sequence[str], data: dict[str, Any], *, known: Sequence[str] = ()
+) -> Callable[[int], None]:
+    """Return what renders one message after another, each by the next code, while the book knows those and `known`."""
     from deliveries.rendering import contact_of, context_of, render
 
-    book, tenant_id, user_id = book_of(world, codes), int(str(world.tenant_id)), UUID(int=1)
+    book, tenant_id, user_id = book_of(world, [*codes, *known]), int(str(world.tenant_id)), UUID(int=1)
 
     def run(count: int) -> None:
         person, tenant = Person(), {"name": "Juniper", "slug": "juniper"}
@@ -165,7 +168,8 @@ def main() -> None:
         runs = {
             "ours": ours(world, [code], DATA),
             "ours, a loop in it": ours(world, [looped], {**DATA, "items": ITEMS}),
-            f"ours, {asked.templates:,} templates": ours(world, many, DATA),
+            f"ours, one of {asked.templates:,} templates": ours(world, [code], DATA, known=many),
+            f"ours, {asked.templates:,} templates in turn": ours(world, many, DATA),
             "(a) str.format, ready values": floor(parts),
             "(b) minijinja alone": bare(parts),
         }
@@ -174,10 +178,11 @@ def main() -> None:
             for name, run in runs.items():
                 found[name].append(rate(run, asked.messages))
     print_rounds("Rendering", "messages a second and core", found)
-    first, _, third, a, b = found.values()
+    first, _, one_of_many, in_turn, a, b = found.values()
     print()
     print_goal("ours, a second and core", sorted(first)[len(first) // 2], GOAL, digits=0)
-    print_goal("many templates / one", ratio(third, first), GOAL_OF_MANY)
+    print_goal("one of many templates / the only one", ratio(one_of_many, first), GOAL_OF_MANY)
+    print(f"  many templates in turn / the only one: {ratio(in_turn, first):,.2f}")
     print_goal("ours / (b)", ratio(first, b), 1.0)
     print(f"  ours / (a): {ratio(first, a):,.2f}")
 
