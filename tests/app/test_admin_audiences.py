@@ -203,6 +203,16 @@ def test_without_javascript_a_check_is_a_page_of_its_own(admin_client: Client, t
     assert "<html" in shown and "Add the 1 known one" in shown and ana.email in shown
 
 
+def test_more_than_a_hundred_people_of_a_list_are_on_further_pages(admin_client: Client, tenant: Tenant) -> None:
+    row = AudienceFactory(tenant=tenant)
+    ids = sorted(uuid4() for _ in range(101))
+    AudienceMember.objects.bulk_create(AudienceMember(audience=row, user_id=each) for each in ids)
+    first = page(admin_client, "admin:broadcasts_audience_change", row.pk)
+    assert str(ids[99]) in first and str(ids[100]) not in first and f"?after={ids[99]}" in first
+    second = page(admin_client, "admin:broadcasts_audience_change", row.pk, after=ids[99])
+    assert str(ids[100]) in second and str(ids[99]) not in second
+
+
 def test_looking_people_up_takes_two_queries_a_thousand(tenant: Tenant, django_assert_num_queries: Any) -> None:
     from broadcasts.members import people_read
 

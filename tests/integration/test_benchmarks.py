@@ -40,4 +40,6 @@ def test_the_rendering_benchmark_renders_in_every_way_and_prints_its_table() -> 
         "(b) minijinja alone",
     ):
         assert re.search(rf"^  {re.escape(way)} +1( +[\d,]+){{3}}", done.stdout, re.MULTILINE), done.stdout
-    assert re.search(r"^  one of many templates / the only one: .+ \(goal ≥ .+\): (met|not met)$", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^  one of many templates / the only one: .+ \(goal ≥ .+\): (met|not met)$", done.stdout, re.MULTILINE
+    )
