@@ -94,7 +94,13 @@ def broadcast_retry_failed(
         broadcast=broadcast,
         actor=actor,
         action="retry_failed",
-        after={"reason": reason, "channel": channel, "moved": retried.moved, "too_late": retried.too_late},
+        after={
+            "reason": reason,
+            "channel": channel,
+            "moved": retried.moved,
+            "too_late": retried.too_late,
+            "stopped": retried.stopped,
+        },
     )
     if retried.moved:
         with suppress(WrongState):  # it is not completed, so it can be steered as it is

@@ -85,14 +85,14 @@ def topics_of(*, tenant_id: int, limit: int, after: str = "") -> list[str]:
 def subscribers_counted(*, tenant_id: int, topics: Sequence[str]) -> dict[str, int]:
     """Return how many people are subscribed to each of some topics. One query."""
     rows = TopicSubscription.objects.filter(tenant_id=tenant_id, topic__in=topics)
-    return dict(rows.values_list("topic").annotate(Count("id")).order_by())
+    return dict(rows.values_list("topic").annotate(people=Count("*")).order_by())
 
 
 def topic_problem(topic: str) -> str:
     """Return why this cannot be the name of a topic, or ""."""
-    if 0 < len(topic) <= MAX_TOPIC and topic.isprintable():
+    if 0 < len(topic) <= MAX_TOPIC and topic.isprintable() and topic == topic.strip() and "/" not in topic:
         return ""
-    return f"Name a topic in 1 to {MAX_TOPIC} visible characters, like news."
+    return f"Name a topic in 1 to {MAX_TOPIC} visible characters, like news, without / and without spaces around it."
 
 
 @dataclass(frozen=True, slots=True)

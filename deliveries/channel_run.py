@@ -49,7 +49,7 @@ class Sending(msgspec.Struct):
 
 
 class ChannelRun:
-    """The rows of one channel in this process, those of `tenants`. `held` stops claiming and starting; what is being sent goes on."""
+    """The rows of one channel in this process, those of `tenants`."""
 
     def __init__(
         self,
@@ -140,12 +140,11 @@ class ChannelRun:
 
     def hold(self) -> None:
         """Claim and start nothing more until `release`."""
-        self._claims.held = True
+        self._claims.hold()
 
     def release(self) -> None:
         """Go on after `hold`, and look whether something came meanwhile."""
-        self._claims.held = False
-        self._claims.search()
+        self._claims.release()
         self._startable.set()
 
     async def settled(self) -> None:

@@ -20,7 +20,7 @@ ASK_AGAIN_SECONDS = 0.25
 
 
 class Claiming:
-    """The claims of one run. `in_hand` says how many rows it holds, `bring` takes what a claim fetched. `held` stops claiming.
+    """The claims of one run. `in_hand` says how many rows it holds, `bring` takes what a claim fetched.
 
     `turn`: claims of one channel in this process wait for each other in the database, and would do so on a connection each.
     """
@@ -54,11 +54,6 @@ class Claiming:
         self._claiming = asyncio.Lock()
         self._hungry = asyncio.Event()
 
-    @property
-    def may_bring_more(self) -> bool:
-        """Whether the last claim left open that more is waiting."""
-        return self._more
-
     def is_looking(self) -> bool:
         """Say whether a claim is under way already, so that another would only queue behind it."""
         return self._claiming.locked()
@@ -81,12 +76,21 @@ class Claiming:
             return False
         return await self._look()
 
+    def hold(self) -> None:
+        """Claim nothing more until `release`."""
+        self.held = True
+
+    def release(self) -> None:
+        """Go on after `hold`, and look whether something came meanwhile."""
+        self.held = False
+        self._wake()
+
     def go_on(self) -> None:
         """Let `run` look whether a claim is worth it now: there is more room."""
         self._hungry.set()
 
     def search(self) -> None:
-        """Look again, whatever the last claim found: something came, or whom a claim passed over may be free now."""
+        """Look again, whatever the last claim found: whom it passed over may be free now."""
         self._more = True
         self._asked_again = self._claiming.locked()  # a claim under way may have passed them over
         self._hungry.set()
@@ -95,15 +99,18 @@ class Claiming:
         """Look again in a moment: nothing more may go out now, by the sender's rate, a lane's speed, or because the provider rests."""
         self._more = False
         if self._asking is None:
-            self._asking = asyncio.get_running_loop().call_later(ASK_AGAIN_SECONDS, self._wake)
+            self._asking = asyncio.get_running_loop().call_later(ASK_AGAIN_SECONDS, self._ask)
 
     async def over(self) -> None:
         """Wait until no claim is under way."""
         async with self._claiming:
             pass
 
-    def _wake(self) -> None:
+    def _ask(self) -> None:
         self._asking = None
+        self._wake()
+
+    def _wake(self) -> None:
         self._more = True
         self._hungry.set()
 

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from deliveries import hints, lifecycle
+from deliveries.channels import Priority
 from deliveries.ingest import refusal_of
 from deliveries.lifecycle import has_younger
 from deliveries.models import DeadLetter
@@ -54,6 +55,11 @@ STOPPED = """EXISTS (SELECT FROM deliveries_lane lane
 COUNT_STOPPED = f"""
 SELECT count(*) FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
 WHERE {OPEN_IN_GROUP} AND NOT {TOO_LATE} AND {STOPPED}
+"""
+LANES = f"""
+SELECT DISTINCT delivery.tenant_id, delivery.priority
+FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
+WHERE {OPEN_IN_GROUP} AND NOT {TOO_LATE} AND NOT {STOPPED}
 """
 # The delivery is locked first, as whoever sends a single one again does: what they hold is left to them.
 TAKE = f"""
@@ -183,6 +189,7 @@ def retry(*, group: GroupKey, limit: int | None = None, pace_per_minute: int | N
         stay = _count(COUNT_OPEN, group)
         raise CannotRetryError(f"{refusal}. {stay:,} {'stays' if stay == 1 else 'stay'} open.")
     _settle_overtaken(group, by)
+    _open_lanes(group, pace_per_minute)
     moved, after = 0, 0
     while limit is None or moved < limit:
         size = CHUNK if limit is None else min(CHUNK, limit - moved)
@@ -226,6 +233,20 @@ def _take(group: GroupKey, *, after: int, limit: int) -> list[tuple[int, int]]:
 def _settle_overtaken(group: GroupKey, by: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(SETTLE_OVERTAKEN, {**group.parameters(), "by": by[:150]})
+
+
+def _open_lanes(group: GroupKey, pace_per_minute: int | None) -> None:
+    """Make the lanes before any row is in one, so that whoever pauses or cancels what they belong to finds them."""
+    with connection.cursor() as cursor:
+        cursor.execute(LANES, group.parameters())
+        found = cursor.fetchall()
+    for tenant_id, priority in found:
+        lifecycle.lanes_open(
+            tenant_id=tenant_id,
+            source=group.lane_source,
+            priority=Priority(priority),
+            paces={group.channel: pace_per_minute},
+        )
 
 
 def _replay(group: GroupKey, delivery_ids: Sequence[int], pace_per_minute: int | None, by: str) -> int:

@@ -231,6 +231,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["deliveries.api.permissions.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["deliveries.api.renderers.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["deliveries.api.parsers.StrictJsonParser"],
+    "DEFAULT_METADATA_CLASS": "deliveries.api.metadata.PlainMetadata",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "deliveries.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,

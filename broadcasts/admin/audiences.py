@@ -238,8 +238,8 @@ def _circle(row: Audience) -> Circle:
         changed=partial(audience_recount, row, timeout_seconds=settings.AUDIENCE_COUNT_TIMEOUT_SECONDS),
         add_word="Add",
         added="Added",
-        inside="in the list",
+        inside="in the list already",
         remove_word="Remove",
         removed="Removed",
-        outside="out of it",
+        outside="not in the list",
     )

@@ -33,7 +33,7 @@ class Circle:
     """Some named people. `url`: of their page; `people_url`: where the panel is sent; `logged`: whose log tells of changes.
 
     `rows` have a `user_id`, each once. `add` and `remove` take `user_ids` and return how many that changed; `changed` runs after either.
-    Words: `added` as in "Added 3 people.", `inside` as in "2 people already in the list."
+    Words: `added` as in "Added 3 people.", `inside` as in "2 people were in the list already."
     """
 
     name: str
@@ -93,7 +93,8 @@ def people_change(pages: StaffAdmin, request: HttpRequest, circle: Circle) -> Ht
     circle.changed()
     same = len(read.known) - changed
     already = circle.inside if is_added else circle.outside
-    say(request, f"{done} {_people(changed)}.{f' {_people(same)} already {already}.' if same else ''}")
+    rest = f" {_people(same)} {'was' if same == 1 else 'were'} {already}." if same else ""
+    say(request, f"{done} {_people(changed)}.{rest}")
     return HttpResponseRedirect(circle.url)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
 from broadcasts.admin.people_panel import Circle, panel, people_change
+from broadcasts.audience import AudienceTooSlowError, at_most
 from broadcasts.members import subscribers_add, subscribers_counted, subscribers_remove, topic_problem, topics_of
 from broadcasts.models import TopicSubscription
 from deliveries.admin.base import StaffAdmin, many_tenants, post_only, say
@@ -48,15 +51,18 @@ class TopicAdmin(StaffAdmin):
         tenant = _tenant(request)
         found = topics_of(tenant_id=tenant.pk, after=request.GET.get("after", ""), limit=PAGE + 1)
         shown = found[:PAGE]
-        counts = subscribers_counted(tenant_id=tenant.pk, topics=shown)
+        counts: dict[str, int] = {}
+        with suppress(AudienceTooSlowError), at_most(settings.AUDIENCE_COUNT_TIMEOUT_SECONDS):
+            counts = subscribers_counted(tenant_id=tenant.pk, topics=shown)
         last = {"tenant": tenant.pk, "after": shown[-1]} if len(found) > PAGE else None
         return self.page(
             request,
             "admin/broadcasts/topics.html",
             title="Topics",
-            topics=[(name, counts.get(name, 0), _address("topic", tenant, name)) for name in shown],
+            topics=[(name, counts.get(name), _address("topic", tenant, name)) for name in shown],
             tenant=tenant,
             tenants=Tenant.objects.order_by("name") if many_tenants() else None,
+            first_url=f"{reverse(LIST)}?{urlencode({'tenant': tenant.pk})}" if request.GET.get("after") else "",
             next_url=f"{reverse(LIST)}?{urlencode(last)}" if last else "",
             may_change=self.has_change_permission(request),
         )
@@ -106,7 +112,7 @@ def _circle(tenant: Tenant, name: str) -> Circle:
         remove=partial(subscribers_remove, tenant_id=tenant.pk, topic=name),
         add_word="Subscribe",
         added="Subscribed",
-        inside="subscribed",
+        inside="subscribed already",
         remove_word="Unsubscribe",
         removed="Unsubscribed",
         outside="not subscribed",

@@ -171,6 +171,7 @@ class WatchPages(_Base):
                 broadcast=broadcast, actor=actor_of(request), reason=reason, channel=channel
             )
             late = f" {count(done.too_late, 'is', 'are')} too late now." if done.too_late else ""
+            late += f" {count(done.stopped, 'waits', 'wait')} for a lane that is paused." if done.stopped else ""
             if not done.moved:
                 return f"Nothing was retried: an earlier click did it, or nothing is left.{late}"
             return f"{count(done.moved, 'message goes', 'messages go')} out again.{late}"

@@ -109,6 +109,7 @@ class SubscribersView(GenericAPIView[TopicSubscription]):
 
     scope = ApiKey.Scope.BROADCASTS
     staff_model = TopicSubscription
+    staff_actions = MembersView.staff_actions
     serializer_class = MemberSerializer
     pagination_class = ByUserId
 

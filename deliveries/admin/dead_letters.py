@@ -275,7 +275,7 @@ def _sample(letter: DeadLetter) -> str:
 
 def _what_was_retried(done: services.Retried, pace: int | None, limit: int) -> str:
     late = [f"{done.too_late:,} too late"] if done.too_late else []
-    stopped = [f"{done.stopped:,} of what is paused or was cancelled"] if done.stopped else []
+    stopped = [f"{done.stopped:,} of a broadcast that is paused or was cancelled"] if done.stopped else []
     stay = f" Left here: {', '.join([*late, *stopped])}." if late or stopped else ""
     if not done.moved:
         return f"Nothing to retry.{stay}"

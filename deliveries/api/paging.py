@@ -58,8 +58,8 @@ class KeysetPagination(BasePagination):
             "type": "object",
             "required": ["next", "previous", "results"],
             "properties": {
-                "next": {**address, "description": "The next, older page."},
-                "previous": {**address, "description": "The page before, with newer rows."},
+                "next": {**address, "description": "The next page."},
+                "previous": {**address, "description": "The page before."},
                 "results": schema,
             },
         }

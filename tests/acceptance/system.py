@@ -16,10 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 
-from tests.waiting import GENEROUS_SECONDS
+from tests.acceptance.sizes import EXIT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The promise: a process that is told to stop is gone by then (reliability, section 1)."""
 
 # The kernel sends a child its death signal when the thread that made it ends; this one lives as long as the interpreter.
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="acceptance-spawner")
@@ -83,11 +82,11 @@ class Process:
     def exit_code(self) -> int:
         """Wait for the end that was asked for, and return the exit code. Raises: AssertionError when it does not come."""
         try:
-            return self._popen.wait(GENEROUS_SECONDS)
+            return self._popen.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(
-                f"{self.role.name} still runs {GENEROUS_SECONDS:g} s after SIGTERM: {self.log_path}"
+                f"{self.role.name} still runs {EXIT_SECONDS:g} s after SIGTERM: {self.log_path}"
             ) from None
 
     def restart(self) -> None:

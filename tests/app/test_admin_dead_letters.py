@@ -210,8 +210,8 @@ def test_what_is_paused_is_counted_and_stays(admin_client: Client, tenant: Tenan
     page = admin_client.get(url, {"tab": "open", **GROUP}).content.decode()
     answer = admin_client.post(reverse(RETRY), GROUP, follow=True).content.decode()
 
-    assert "Of what is paused or was cancelled: 1." in page
-    assert "Nothing to retry. Left here: 1 of what is paused or was cancelled." in answer
+    assert "1 of a broadcast that is paused or was cancelled" in page
+    assert "Nothing to retry. Left here: 1 of a broadcast that is paused or was cancelled." in answer
     assert DeadLetter.objects.filter(state="open").count() == 1
 
 

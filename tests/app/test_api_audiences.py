@@ -187,6 +187,13 @@ def test_people_are_read_in_pages_by_user_id(
     assert call.get(call.get(third["previous"]).body["previous"]).body["results"] == first["results"]
 
 
+@pytest.mark.parametrize("path", ["audiences/{}/members/", "topics/news/subscribers/", "audiences/", "broadcasts/"])
+def test_options_says_what_an_address_is_without_a_row(call: Caller, key: ApiKey, path: str) -> None:
+    answer = call("OPTIONS", path.format(AudienceFactory(tenant=key.tenant).pk))
+    assert answer.status == 200
+    assert set(answer.body) == {"name", "description", "renders", "parses"}
+
+
 @pytest.mark.parametrize("query", ["cursor=x", "cursor=bzE", "cursor=", "limit=0", "limit=201", "page=2"])
 @pytest.mark.parametrize("path", ["audiences/{}/members/", "topics/news/subscribers/"])
 def test_a_page_that_there_is_not_is_refused(call: Caller, key: ApiKey, path: str, query: str) -> None:
@@ -194,7 +201,7 @@ def test_a_page_that_there_is_not_is_refused(call: Caller, key: ApiKey, path: st
     assert call.get(f"{path}?{query}").status == (404 if "cursor" in query else 400)
 
 
-@pytest.mark.parametrize("topic", ["x" * 101, "a%00", "a%0A"])
+@pytest.mark.parametrize("topic", ["x" * 101, "a%00", "a%0A", "%20", "%20news"])
 def test_a_topic_is_a_short_line_of_text(call: Caller, topic: str) -> None:
     assert call.put(f"topics/{topic}/subscribers/", ids(1)).status in (400, 404)
     assert call.get(f"topics/{topic}/subscribers/").status in (400, 404)

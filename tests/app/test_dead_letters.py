@@ -115,6 +115,22 @@ def test_what_belongs_to_a_stopped_lane_stays_open(how: str) -> None:
 
 
 @pytest.mark.django_db
+def test_the_lane_is_there_before_a_row_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever pauses what they belong to meanwhile finds it."""
+    there: list[bool] = []
+    take = dead_letters._take
+
+    def look(group: GroupKey, **asked: int) -> list[tuple[int, int]]:
+        there.append(Lane.objects.filter(source=group.lane_source).exists())
+        return take(group, **asked)
+
+    monkeypatch.setattr(dead_letters, "_take", look)
+    letter()
+    assert retry(group=KEY, by="ana").moved == 1
+    assert there == [True, True]
+
+
+@pytest.mark.django_db
 def test_another_tenants_dead_letters_are_not_touched() -> None:
     mine, theirs = letter(), letter()
     key = GroupKey(reason="smtp_550", channel="email", tenant_ids=(mine.tenant_id or 0,))

@@ -15,7 +15,8 @@ from tests.chromium import ARGUMENTS, WAIT_MS, OpenPage
 from tests.demo import RunningDemo
 
 DEMO = pytest.StashKey[RunningDemo]()
-RESULTS = Path(__file__).resolve().parents[2] / "test-results"
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parents[1] / "test-results"
 
 
 @pytest.fixture
@@ -35,11 +36,22 @@ def demo(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
         yield running
 
 
+def needs_the_demo(item: pytest.Item) -> bool:
+    """Say whether a test is one of those that share this folder's demo."""
+    return item.path.parent == HERE and "demo" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together those that share the demo, in whatever order the others are."""
+    items.sort(key=needs_the_demo)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """End the demo after the last test of this folder: it would take the processor from those that follow."""
+    """End the demo with the last of them: it would take the processor from those that follow."""
     yield
-    if (nextitem is None or nextitem.path.parent != item.path.parent) and DEMO in item.config.stash:
+    if needs_the_demo(item) and (nextitem is None or not needs_the_demo(nextitem)):
         item.config.stash[DEMO].__exit__()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_long_check_says_that_it_goes_on(demo: RunningDemo, open_page: OpenPag
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_text("Checking every row …")).to_be_visible()
     page.clock.run_for(12_000)
-    expect(page.get_by_text("12 s", exact=True)).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^[1-9][0-9]+ s$"))).to_be_visible()
     held[0].continue_()
     expect(page.get_by_text("1 of 1 row")).to_be_visible()
     expect(page.get_by_text("Checking every row …")).to_be_hidden()

@@ -97,6 +97,6 @@ def test_a_claim_of_urgent_rows_alone_says_nothing_of_the_others(settings: Any) 
         wait_until(lambda: sender.inside and not run.is_looking(), "all that may be held of ordinary rows is held")
         held = run.rows_in_hand()
         asyncio.run_coroutine_threadsafe(run.look(), dispatcher._loop).result(30)
-        assert (run.rows_in_hand(), run._claims.may_bring_more) == (held, True)
+        assert (run.rows_in_hand(), run._claims._more) == (held, True)
     finally:
         dispatcher.stop()

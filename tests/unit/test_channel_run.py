@@ -34,8 +34,8 @@ async def test_however_often_it_looks_it_asks_again_once(monkeypatch: pytest.Mon
         "email", Full(), tenants=Tenants(), turn=asyncio.Lock(), pool=nobody, book=TemplateBook(), heartbeat=nobody
     )
     woken: list[int] = []
-    wake = run._claims._wake
-    monkeypatch.setattr(run._claims, "_wake", lambda: (woken.append(1), wake()))
+    wake = run._claims._ask
+    monkeypatch.setattr(run._claims, "_ask", lambda: (woken.append(1), wake()))
     for _ in range(LOOKS):
         assert await run.look() is False
     for _ in range(3):
