@@ -173,8 +173,9 @@ def _list(caller: Caller, audience_id: int) -> Audience:
 
 
 def _topic(name: str) -> str:
+    """Return the name. Raises: ApiError 404 for one that no topic can have."""
     if problem := topic_problem(name):
-        raise ApiError(400, "invalid_topic", problem)
+        raise ApiError(404, "invalid_topic", problem)
     return name
 
 

@@ -203,8 +203,8 @@ def test_a_page_that_there_is_not_is_refused(call: Caller, key: ApiKey, path: st
 
 @pytest.mark.parametrize("topic", ["x" * 101, "a%00", "a%0A", "%20", "%20news"])
 def test_a_topic_is_a_short_line_of_text(call: Caller, topic: str) -> None:
-    assert call.put(f"topics/{topic}/subscribers/", ids(1)).status in (400, 404)
-    assert call.get(f"topics/{topic}/subscribers/").status in (400, 404)
+    assert call.put(f"topics/{topic}/subscribers/", ids(1)).status == 404
+    assert call.get(f"topics/{topic}/subscribers/").status == 404
     assert not TopicSubscription.objects.exists()
 
 
