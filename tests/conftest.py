@@ -14,6 +14,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,6 +25,9 @@ from notifyproj.embedded import ApacheKafka, Postgres, Server, ServerError, Tans
 
 UNIT = Path(__file__).parent / "unit"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+#: What must not run beside its like: whole demos, and the systems of fault tests, which would fight for the same few cores.
+GROUPS = {"tests/browser/": "demo", "tests/integration/test_demo.py": "demo", "tests/acceptance/": "faults"}
 
 # No test may fail because the machine is busy, so no deadline for an example either.
 hypothesis_settings.register_profile("notify", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -125,6 +129,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(absent)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of one group on one worker. `--dist loadgroup` does so by the mark `xdist_group` only up to pytest 9.1."""
+    from xdist.scheduler.loadgroup import LoadGroupScheduling
+
+    class ByFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((group for begin, group in GROUPS.items() if nodeid.startswith(begin)), nodeid)
+
+    return ByFile(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

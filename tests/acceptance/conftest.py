@@ -19,13 +19,6 @@ from tests.acceptance.system import manage
 MakeScenario = Callable[..., Scenario]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the fault tests on one xdist worker: two at once would fight for the same few cores."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group("faults"))
-
-
 def migrate(database_url: str) -> None:
     """Bring an empty database to the present schema."""
     manage({**os.environ, "DJANGO_SETTINGS_MODULE": "notifyproj.settings", "DATABASE_URL": database_url}, ["migrate"])

@@ -12,7 +12,7 @@ from tests.browser.test_journeys import PHONE
 from tests.chromium import OpenPage
 from tests.demo import RunningDemo
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.browser
 
 
 def new_audience(page: Page, demo: RunningDemo, kind: str) -> str:

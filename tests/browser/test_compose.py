@@ -15,7 +15,7 @@ from tests.browser.test_journeys import PHONE
 from tests.chromium import OpenPage
 from tests.demo import RunningDemo
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 STOPS = 120
 
 

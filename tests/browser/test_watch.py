@@ -13,7 +13,7 @@ from tests.chromium import OpenPage
 from tests.demo import RunningDemo
 
 # One group: under xdist all of them share one running demo.
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.browser
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 SEND = """

@@ -18,7 +18,6 @@ from notifyproj.embedded.process import free_port
 from tests.demo import RunningDemo, Visitor
 from tests.waiting import GENEROUS_SECONDS, eventually
 
-pytestmark = pytest.mark.xdist_group("demo")  # with the browser's tests: two demos at once would be in each other's way
 SERVERS = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 
 
