@@ -64,7 +64,6 @@ class ChannelRun:
     ) -> None:
         self.channel = channel
         self.sender = sender
-        self.tenants = tenants
         self._pool = pool
         self._book = book
         self._policy = policy_for(channel)
@@ -102,6 +101,15 @@ class ChannelRun:
         """Start this channel's tasks and return them; the caller cancels them after `drain`."""
         tasks = (self._claims.run, self._starter, self._recorder, self._timekeeper)
         return [asyncio.create_task(self._keep_up(task)) for task in tasks]
+
+    @property
+    def tenants(self) -> Tenants:
+        """Whose rows this run takes, which may be set anew while it runs."""
+        return self._claims.tenants
+
+    @tenants.setter
+    def tenants(self, tenants: Tenants) -> None:
+        self._claims.tenants = tenants
 
     @property
     def progress(self) -> int:

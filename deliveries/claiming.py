@@ -41,7 +41,8 @@ class Claiming:
         self.held = False
         self._channel = channel
         self._sender = sender
-        self._tenants = tenants
+        self.tenants = tenants
+        """Whose rows are claimed. Set anew while it runs, as providers come and go."""
         self._turn = turn
         self._pool = pool
         self._reach = reach
@@ -154,7 +155,7 @@ class Claiming:
                 limit=limit,
                 lease_seconds=settings.LEASE_SECONDS,
                 lowest_priority=lowest_priority,
-                tenants=self._tenants,
+                tenants=self.tenants,
             ),
             channel=self._channel,
         )
@@ -162,6 +163,6 @@ class Claiming:
     async def _is_paced(self) -> bool:
         return await until_done(
             self._pool,
-            lambda connection: lifecycle.is_paced(connection, channel=self._channel, tenants=self._tenants),
+            lambda connection: lifecycle.is_paced(connection, channel=self._channel, tenants=self.tenants),
             channel=self._channel,
         )

@@ -78,3 +78,30 @@ async def test_a_hint_during_a_claim_claims_once_more(monkeypatch: pytest.Monkey
     claims[1].set_result([])
     assert await looking is True, "the first claim was full, so others should look too"
     assert len(claims) == 2
+
+
+async def test_whose_rows_are_claimed_may_change_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a tenant gets a provider of its own, the settings' run leaves its rows alone from the next claim on."""
+    nobody: Any = None
+    run = ChannelRun(
+        "email", Sender(), tenants=Tenants(), turn=asyncio.Lock(), pool=nobody, book=TemplateBook(), heartbeat=nobody
+    )
+    asked: list[Tenants] = []
+
+    async def claim(connection: Any, *, tenants: Tenants, **_asked: Any) -> list[ClaimedRow]:
+        asked.append(tenants)
+        return []
+
+    async def until_done(pool: Any, work: Any, *, channel: str) -> Any:
+        return await work(None)
+
+    async def is_paced(connection: Any, **_asked: Any) -> bool:
+        return False
+
+    monkeypatch.setattr(claiming.lifecycle, "claim", claim)
+    monkeypatch.setattr(claiming.lifecycle, "is_paced", is_paced)
+    monkeypatch.setattr(claiming, "until_done", until_done)
+    await run.look()
+    run.tenants = Tenants(without=frozenset({7}))
+    await run.look()
+    assert asked == [Tenants(), Tenants(without=frozenset({7}))]
