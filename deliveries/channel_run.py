@@ -7,6 +7,7 @@ is free for, the recorder writes outcomes in batches. A person's rows of one pri
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -93,6 +94,7 @@ class ChannelRun:
         )
         self._startable = asyncio.Event()
         self._recordable = asyncio.Event()
+        self._dry = asyncio.Event()
         self._quiet = asyncio.Event()
 
     # --- For dispatch ---------------------------------------------------------------------------------------------------------
@@ -282,6 +284,8 @@ class ChannelRun:
         message = tried.message if tried.error is None else None
         told = outcomes.told(tried) if self.channel in LEARNED else None
         self._records.add(Finished(row, outcome, message, told))
+        if not (self._sending or self._starting or self._waiting.has_next):
+            self._dry.set()
         self._recordable.set()
         self._startable.set()
 
@@ -303,7 +307,7 @@ class ChannelRun:
             self._recordable.clear()
             is_soon = self._records.was_passed_over or self._records.waiting >= settings.CLAIM_BATCH_SIZE
             if self._sending and not is_soon:
-                await asyncio.sleep(settings.FLUSH_INTERVAL_SECONDS)
+                await self._gather()
             batch = self._records.take()
             try:
                 if batch:
@@ -320,6 +324,13 @@ class ChannelRun:
             self._claims.go_on()
             self._startable.set()
             self._quiet.set()
+
+    async def _gather(self) -> None:
+        """Let outcomes come together for one batch, but no longer than something is on its way that could bring another."""
+        self._dry.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.FLUSH_INTERVAL_SECONDS):
+                await self._dry.wait()
 
     async def _do(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         return await until_done(self._pool, work, channel=self.channel)

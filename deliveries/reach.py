@@ -13,11 +13,13 @@ from deliveries.channels import Priority
 #: What a far end takes in this time is claimed ahead, half of it at a time.
 CLAIM_SECONDS: Final = 1.0
 #: No more than so many claims.
-MOST_CLAIMS: Final = 4
+MOST_CLAIMS: Final = 8
 #: What a far end takes in this time is started ahead: while a third of it is left, the next are being started.
 LEAST_START_SECONDS: Final = 0.25
 #: A slow commit must not make a fast far end slow, and so few rows be started, and so the far end slower still.
 STARTS: Final = 4
+#: No more than so many batches.
+MOST_STARTS: Final = 2
 MOST_START_SECONDS: Final = 1.0
 NEWEST_SHARE: Final = 0.2
 
@@ -33,7 +35,7 @@ class Reach:
         self._capacity = capacity
         self._batch = batch
         self._ordinary_share = 1 - urgent_share
-        self._most_started = batch if starts_ahead else capacity
+        self._most_started = MOST_STARTS * batch if starts_ahead else capacity
         self._start_seconds = 0.0
 
     def rows(self, rows_per_second: float) -> int:

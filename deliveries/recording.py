@@ -22,6 +22,8 @@ from deliveries.workers.heartbeat import Heartbeat
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
+# A rate that falls is believed slowly: one slow batch is no slow far end. One that rises is believed at once, or the first seconds of a
+# large backlog would go by while the channel dares to reach a little further with each batch.
 NEWEST_SHARE_OF_RATE = 0.2
 
 
@@ -120,7 +122,10 @@ class Recording:
         now = time.monotonic()
         seconds = max(now - self._recorded_at, settings.FLUSH_INTERVAL_SECONDS)
         self._recorded_at = now
-        self.rows_per_second += NEWEST_SHARE_OF_RATE * (len(came_to) / seconds - self.rows_per_second)
+        newest = len(came_to) / seconds
+        self.rows_per_second = max(
+            newest, self.rows_per_second + NEWEST_SHARE_OF_RATE * (newest - self.rows_per_second)
+        )
 
     async def _do(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         return await until_done(self._pool, work, channel=self._channel)

@@ -19,19 +19,26 @@ class RowQueues:
         self._queues: dict[int, deque[ClaimedRow]] = {priority: deque() for priority in Priority}
         self._behind: dict[PersonKey, deque[ClaimedRow]] = {}
         self._was_urgent = False
+        self._count = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues.values())) + sum(map(len, self._behind.values()))
+        return self._count
 
     @property
     def has_urgent(self) -> bool:
         """Whether a row of high priority could go next."""
         return bool(self._queues[Priority.HIGH])
 
+    @property
+    def has_next(self) -> bool:
+        """Whether a row stands in a queue, behind nobody that is known to be out."""
+        return any(self._queues.values())
+
     def add(self, rows: Iterable[ClaimedRow]) -> None:
         """Put rows at the end of their queues, in the order given."""
         for row in rows:
             self._queues[row.priority].append(row)
+            self._count += 1
 
     def take(self, *, slots: int, ordinary_slots: int) -> list[ClaimedRow]:
         """Take up to `slots` rows, the most urgent first, of which at most `ordinary_slots` below high priority.
@@ -61,6 +68,7 @@ class RowQueues:
                 continue
             self._behind[_person(row)] = deque()
             taken.append(row)
+        self._count -= len(taken)
         return taken
 
     def let_next_of(self, row: ClaimedRow) -> bool:
@@ -77,6 +85,7 @@ class RowQueues:
         rows = [row for queue in queues for row in queue]
         for queue in queues:
             queue.clear()
+        self._count = 0
         return rows
 
 

@@ -41,6 +41,7 @@ class SendingProcess(Middleware):
     def after_process_boot(self, broker: Any) -> None:
         from deliveries import dispatch
         from deliveries.channel_senders import build_senders
+        from deliveries.workers.garbage import spare_what_stays
         from deliveries.workers.heartbeat import Heartbeat
 
         self.heartbeat = Heartbeat("sender")
@@ -51,6 +52,7 @@ class SendingProcess(Middleware):
             # Dramatiq only logs what a middleware raises: the process would look well, take hints and send nothing.
             log.exception("sender cannot start")
             raise SystemExit(1) from error
+        spare_what_stays()
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
         self.dispatcher.stop()

@@ -22,6 +22,22 @@ ROWS = 60
 CAPACITY = 3
 
 
+class OneAfterAnother(Sender):
+    """Takes each message a moment later than the one before."""
+
+    channel = Channel.WS
+    capacity = ROWS
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def send(self, message: Message) -> Receipt:
+        self.taken += 1
+        for _ in range(self.taken):
+            await asyncio.sleep(0)
+        return Receipt("one after another")
+
+
 class Stalled(Sender):
     """Takes messages and never answers."""
 
@@ -98,5 +114,17 @@ def test_a_claim_of_urgent_rows_alone_says_nothing_of_the_others(settings: Any) 
         held = run.rows_in_hand()
         asyncio.run_coroutine_threadsafe(run.look(), dispatcher._loop).result(30)
         assert (run.rows_in_hand(), run._claims._more) == (held, True)
+    finally:
+        dispatcher.stop()
+
+
+def test_outcomes_wait_for_no_company_when_nothing_is_under_way_that_could_bring_it(settings: Any) -> None:
+    settings.FLUSH_INTERVAL_SECONDS = 100_000.0
+    dispatcher = Dispatcher({"ws": OneAfterAnother()}, heartbeat=Heartbeat("test"))
+    dispatcher.start()
+    try:
+        accept(*(incoming() for _ in range(ROWS)))
+        dispatcher.look("ws")
+        wait_until(lambda: Delivery.objects.filter(status="SENT").count() == ROWS, "all outcomes are recorded")
     finally:
         dispatcher.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deliveries.channels import Priority
-from deliveries.reach import LEAST_START_SECONDS, MOST_START_SECONDS, Reach
+from deliveries.reach import LEAST_START_SECONDS, MOST_CLAIMS, MOST_START_SECONDS, MOST_STARTS, Reach
 
 CAPACITY, MOST = 20, 500
 
@@ -21,9 +21,9 @@ def test_a_slow_sender_gets_what_it_takes_and_no_more() -> None:
     assert ahead_after().slots(0) == ahead_after().slots(CAPACITY / LEAST_START_SECONDS) == CAPACITY
 
 
-def test_a_fast_sender_gets_what_it_sends_in_a_moment_up_to_a_batch() -> None:
+def test_a_fast_sender_gets_what_it_sends_in_a_moment_up_to_some_batches() -> None:
     assert ahead_after().slots(1000) == 1000 * LEAST_START_SECONDS
-    assert ahead_after().slots(1_000_000) == MOST
+    assert ahead_after().slots(1_000_000) == MOST_STARTS * MOST
 
 
 @pytest.mark.parametrize("start_seconds", [0.05, 0.1, 0.2])
@@ -34,7 +34,7 @@ def test_slow_commits_do_not_hold_a_sender_down_that_could_send_more(start_secon
         started = ahead.slots(rate)
         refilled = started - started // 3
         rate = refilled / start_seconds  # the sender itself takes no time
-    assert rate == pytest.approx((MOST - MOST // 3) / start_seconds)
+    assert rate == pytest.approx((MOST_STARTS * MOST - MOST_STARTS * MOST // 3) / start_seconds)
 
 
 def test_a_database_that_hangs_lets_nobody_start_for_the_whole_evening() -> None:
@@ -56,7 +56,7 @@ def test_a_slow_sender_never_waits_for_a_part_of_its_room() -> None:
 
 
 def test_about_a_second_of_work_is_held_and_at_least_twice_the_room() -> None:
-    assert [ahead_after().rows(rate) for rate in (0, 1000, 1_000_000)] == [2 * CAPACITY, 1000, 4 * MOST]
+    assert [ahead_after().rows(rate) for rate in (0, 1000, 1_000_000)] == [2 * CAPACITY, 1000, MOST_CLAIMS * MOST]
 
 
 def test_the_room_that_is_kept_is_for_urgent_rows_alone() -> None:
@@ -66,7 +66,7 @@ def test_the_room_that_is_kept_is_for_urgent_rows_alone() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rate", "held"), [(0, 16), (200, 80), (1000, 400), (1_000_000, 1100)])
+@pytest.mark.parametrize(("rate", "held"), [(0, 16), (200, 80), (1000, 400), (1_000_000, 2700)])
 def test_a_claim_waits_until_half_of_the_ordinary_rows_are_gone(rate: float, held: int) -> None:
     assert [ahead_after().is_worth_a_claim(each, rate) for each in (held + 1, held)] == [False, True]
 
@@ -84,6 +84,6 @@ def test_slow_claims_do_not_hold_a_sender_down_that_could_send_more() -> None:
     reach, seconds = ahead_after(), 0.1
     rate = CAPACITY / seconds  # what claims of the sender's room come to
     for _ in range(30):
-        held = next(held for held in range(4 * MOST, -1, -1) if reach.is_worth_a_claim(held, rate))
+        held = next(held for held in range(MOST_CLAIMS * MOST, -1, -1) if reach.is_worth_a_claim(held, rate))
         rate = reach.room(held, rate)[0] / seconds
     assert rate == MOST / seconds

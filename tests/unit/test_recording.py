@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
+from deliveries import recording
 from deliveries.channels import Priority, Status
 from deliveries.lifecycle import Outcome
-from deliveries.recording import Finished, Recording
+from deliveries.recording import NEWEST_SHARE_OF_RATE, Finished, Recording
 from deliveries.senders.base import Sender
+from deliveries.workers.heartbeat import Heartbeat
 from tests.claimed import row
 
 
@@ -40,3 +44,23 @@ def test_what_was_passed_over_for_the_urgent_goes_next_whatever_is_urgent_by_the
     records.add(finished(2, Priority.HIGH))
     assert [one.row.id for one in records.take()] == [0, 2]
     assert not records.was_passed_over
+
+
+async def test_a_speed_that_rises_is_believed_at_once_and_one_that_falls_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(recording.time, "monotonic", lambda: now)
+    nobody: Any = None
+    records = Recording("email", Sender(), pool=nobody, heartbeat=Heartbeat("test"))
+
+    async def finish(outcomes: list[Outcome]) -> set[int]:
+        return {outcome.id for outcome in outcomes}
+
+    monkeypatch.setattr(records, "_finish", finish)
+    seen = []
+    for rows in (50, 400, 200):
+        now += 0.5
+        await records.record([finished(number, Priority.NORMAL) for number in range(rows)])
+        seen.append(records.rows_per_second)
+    assert seen == [100, 800, 800 - NEWEST_SHARE_OF_RATE * 400]

@@ -98,3 +98,17 @@ def test_whether_something_urgent_waits() -> None:
     assert queues.has_urgent
     queues.take(slots=1, ordinary_slots=1)
     assert not queues.has_urgent
+
+
+def test_it_says_whether_a_row_could_go_next() -> None:
+    queues, ana = RowQueues(), uuid4()
+    first = row(1, person=ana)
+    assert not queues.has_next
+    queues.add([first, row(2, person=ana)])
+    assert queues.has_next
+    queues.take(slots=10, ordinary_slots=10)
+    assert (queues.has_next, len(queues)) == (False, 1), "the second waits behind the first, which is out"
+    queues.let_next_of(first)
+    assert (queues.has_next, len(queues)) == (True, 1)
+    queues.empty()
+    assert (queues.has_next, len(queues)) == (False, 0)

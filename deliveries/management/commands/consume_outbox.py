@@ -15,6 +15,7 @@ from kafka.errors import KafkaError
 
 from deliveries import kafka
 from deliveries.outbox import Outbox
+from deliveries.workers.garbage import spare_what_stays
 from deliveries.workers.heartbeat import Heartbeat
 from deliveries.workers.stopping import stop_event
 
@@ -36,6 +37,7 @@ class Command(BaseCommand):
         is_simple = topic == settings.KAFKA_SIMPLE_TOPIC
         group = settings.KAFKA_SIMPLE_CONSUMER_GROUP if is_simple else settings.KAFKA_CONSUMER_GROUP
         stopping = stop_event()
+        spare_what_stays()
         with Heartbeat("consumer", topic=topic) as heartbeat:
             consumer = connect(group, stopping)
             if consumer is not None:
