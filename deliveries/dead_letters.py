@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -53,8 +53,10 @@ WHERE {OPEN_IN_GROUP} AND {TOO_LATE}
 STOPPED = """EXISTS (SELECT FROM deliveries_lane lane
     WHERE lane.id = delivery.lane_id AND (lane.paused_at IS NOT NULL OR lane.cancelled_at IS NOT NULL))"""
 COUNT_STOPPED = f"""
-SELECT count(*) FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
-WHERE {OPEN_IN_GROUP} AND NOT {TOO_LATE} AND {STOPPED}
+SELECT count(*) FILTER (WHERE lane.cancelled_at IS NULL), count(*) FILTER (WHERE lane.cancelled_at IS NOT NULL)
+FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
+JOIN deliveries_lane lane ON lane.id = delivery.lane_id
+WHERE {OPEN_IN_GROUP} AND NOT {TOO_LATE} AND (lane.paused_at IS NOT NULL OR lane.cancelled_at IS NOT NULL)
 """
 LANES = f"""
 SELECT DISTINCT delivery.tenant_id, delivery.priority
@@ -126,14 +128,27 @@ class Group:
     sample_id: int
 
 
+class Stopped(NamedTuple):
+    """How many are of what staff paused, and go once it is resumed; and of what was cancelled, so that they never do."""
+
+    paused: int = 0
+    cancelled: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """`moved`: go out again. `too_late`: stay open, since their expiry has passed and nothing could be sent. `stopped`: stay open,
-    since what they belong to is paused or was cancelled."""
+    """`moved`: go out again. `too_late`: stay open, since their expiry has passed and nothing could be sent. `paused`, `cancelled`: stay
+    open, since that is what they belong to."""
 
     moved: int
     too_late: int
-    stopped: int = 0
+    paused: int = 0
+    cancelled: int = 0
+
+    @property
+    def stopped(self) -> int:
+        """How many stay open because of what they belong to."""
+        return self.paused + self.cancelled
 
 
 class CannotRetryError(Exception):
@@ -168,9 +183,11 @@ def too_late(*, group: GroupKey) -> int:
     return _count(COUNT_TOO_LATE, group)
 
 
-def stopped(*, group: GroupKey) -> int:
+def stopped(*, group: GroupKey) -> Stopped:
     """Return how many open dead letters of a group are of what is paused or was cancelled, so that nothing of it goes out now."""
-    return _count(COUNT_STOPPED, group)
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_STOPPED, group.parameters())
+        return Stopped(*cursor.fetchone())
 
 
 def retry(*, group: GroupKey, limit: int | None = None, pace_per_minute: int | None = None, by: str) -> Retried:
@@ -201,7 +218,7 @@ def retry(*, group: GroupKey, limit: int | None = None, pace_per_minute: int | N
         after = taken[-1][0]
     if moved:
         hints.hint([group.channel])
-    return Retried(moved, too_late(group=group), stopped(group=group))
+    return Retried(moved, too_late(group=group), *stopped(group=group))
 
 
 def dismiss(*, group: GroupKey, note: str, by: str) -> int:

@@ -170,13 +170,14 @@ class BroadcastAdmin(ComposePages, DecisionPages, WatchPages, KeysetAdmin):
             ("sent", counts.of(Status.SENT), "ok"),
             ("failed", counts.of(Status.FAILED), "bad"),
             ("waiting", counts.waiting, "none"),
-            ("not sent", counts.of(Status.EXPIRED, Status.SUPPRESSED, Status.CANCELLED), "quiet"),
+            ("not sent", counts.of(Status.EXPIRED, Status.SUPPRESSED), "quiet"),
+            ("cancelled", counts.of(Status.CANCELLED), "quiet"),
         ]
         drawn = [(f"{100 * n / total:.2f}", tone) for _name, n, tone in parts if n]
         told = ", ".join(f"{n:,} {name}" for name, n, _tone in parts if n)
         bars = format_html_join("", '<i style="width:{}%" data-tone="{}"></i>', drawn)
         return format_html(
-            '<span class="ns-two"><span class="ns-progress" style="min-width:9rem">{}</span><small>{}</small></span>',
+            '<span class="ns-two"><span class="ns-progress" style="width:9rem">{}</span><small>{}</small></span>',
             bars,
             told,
         )

@@ -5,7 +5,7 @@ The pages around it are the lists' and the topics' own; what `people.js` asks is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -13,10 +13,12 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from broadcasts.audience import AudienceTooSlowError, at_most
 from broadcasts.members import MOST_SHOWN, people_read
 from deliveries.admin.base import audit, say
 from deliveries.models import Contact
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 #: What is read of a file of people; more of them come by REST.
 MAX_FILE_BYTES: Final = 20 * 1024 * 1024
+#: Where on its page the panel shows who is in it.
+ANCHOR: Final = "people"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ class Circle:
 
 
 def panel(pages: StaffAdmin, request: HttpRequest, circle: Circle) -> dict[str, Any]:
-    """Return what the panel shows: a hundred people, after the one that `after` names. Two queries."""
+    """Return what the panel shows: how many there are, and a hundred people after the one that `after` names. Three queries."""
     rows = circle.rows.order_by("user_id")
     with suppress(ValueError):
         rows = rows.filter(user_id__gt=UUID(request.GET.get("after", "")))
@@ -68,14 +72,27 @@ def panel(pages: StaffAdmin, request: HttpRequest, circle: Circle) -> dict[str, 
     return {
         "circle": circle,
         "may_change_people": pages.has_change_permission(request),
+        "count": _count(circle),
         "members": [(user_id, known.get(user_id)) for user_id in shown],
-        "first_url": circle.url if request.GET.get("after") else "",
-        "next_url": f"{circle.url}{joint}{urlencode({'after': shown[-1]})}" if len(ids) > MOST_SHOWN else "",
+        "first_url": f"{circle.url}#{ANCHOR}" if request.GET.get("after") else "",
+        "next_url": f"{circle.url}{joint}{urlencode({'after': shown[-1]})}#{ANCHOR}" if len(ids) > MOST_SHOWN else "",
     }
 
 
+def _count(circle: Circle) -> int | None:
+    """Return how many there are; None where that takes too long."""
+    with suppress(AudienceTooSlowError), at_most(settings.AUDIENCE_COUNT_TIMEOUT_SECONDS):
+        return circle.rows.count()
+    return None
+
+
 def people_change(pages: StaffAdmin, request: HttpRequest, circle: Circle) -> HttpResponse:
-    """Read pasted or uploaded people and say who is known; on `_add` and `_remove` change who is in it. `_check` stores nothing."""
+    """Read pasted or uploaded people and say who is known; on `_add` and `_remove` change who is in it. `_check` stores nothing.
+
+    `_remove_one` takes out the user that it names, who need not be a contact.
+    """
+    with suppress(ValueError):
+        return _change(request, circle, [UUID(request.POST.get("_remove_one", ""))], is_added=False)
     if problem := _file_problem(request):
         return _answer(pages, request, circle, problem=problem)
     try:
@@ -86,12 +103,17 @@ def people_change(pages: StaffAdmin, request: HttpRequest, circle: Circle) -> Ht
     is_added = "_add" in request.POST
     if not read.known or not (is_added or "_remove" in request.POST):
         return _answer(pages, request, circle, read=read)
+    return _change(request, circle, list(read.known), is_added=is_added)
+
+
+def _change(request: HttpRequest, circle: Circle, user_ids: Sequence[UUID], *, is_added: bool) -> HttpResponse:
+    """Add or remove people, and say and log how many that changed."""
     done = circle.added if is_added else circle.removed
     with transaction.atomic():
-        changed = (circle.add if is_added else circle.remove)(user_ids=read.known)
+        changed = (circle.add if is_added else circle.remove)(user_ids=user_ids)
         audit(request, [circle.logged], f"{done} {_people(changed)}{circle.of_what}.")
     circle.changed()
-    same = len(read.known) - changed
+    same = len(user_ids) - changed
     already = circle.inside if is_added else circle.outside
     rest = f" {_people(same)} {'was' if same == 1 else 'were'} {already}." if same else ""
     say(request, f"{done} {_people(changed)}.{rest}")

@@ -65,6 +65,7 @@ class TopicAdmin(StaffAdmin):
             first_url=f"{reverse(LIST)}?{urlencode({'tenant': tenant.pk})}" if request.GET.get("after") else "",
             next_url=f"{reverse(LIST)}?{urlencode(last)}" if last else "",
             may_change=self.has_change_permission(request),
+            typed=request.GET.get("typed", ""),
         )
 
     def change_view(
@@ -83,7 +84,7 @@ class TopicAdmin(StaffAdmin):
         tenant, name = _tenant(request), request.GET.get("topic", "").strip()
         if problem := topic_problem(name):
             say(request, problem, bad=True)
-            return HttpResponseRedirect(f"{reverse(LIST)}?{urlencode({'tenant': tenant.pk})}")
+            return HttpResponseRedirect(f"{reverse(LIST)}?{urlencode({'tenant': tenant.pk, 'typed': name})}")
         shown = panel(self, request, _circle(tenant, name))
         return self.page(request, "admin/broadcasts/people_page.html", title=name, **shown)
 

@@ -91,6 +91,7 @@ def live_context(now: Progress, rights: Rights) -> dict[str, Any]:
         "outcomes": outcomes(now, rows),
         "channels": channels(now, rows),
         "causes": causes(now, rows),
+        "may_retry": broadcast.state in (State.SENDING, State.COMPLETED),
         "left_out": left_out(now),
         "chart": chart_data(now.chart),
         "step_minutes": now.chart.step_minutes,

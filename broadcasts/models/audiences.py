@@ -72,6 +72,7 @@ class TopicSubscription(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name_plural = "topics"  # the admin shows the topics, not their rows
         constraints = [models.UniqueConstraint(fields=["tenant", "topic", "user_id"], name="topic_subscription_once")]
 
     def __str__(self) -> str:

@@ -16,6 +16,8 @@ from broadcasts.states import State
 from deliveries.channels import Channel, Priority
 from deliveries.models import Tenant
 
+#: What stands before a broadcast's number where its own words, lanes and rows are named.
+SOURCE_PREFIX = "broadcast:"
 CHANNEL_CHOICES = [(channel.value, channel.value) for channel in Channel]
 
 
@@ -145,7 +147,7 @@ class Broadcast(models.Model):
     @property
     def source(self) -> str:
         """What its lanes, its rows' entrance and its pinned words are called."""
-        return f"broadcast:{self.pk}"
+        return f"{SOURCE_PREFIX}{self.pk}"
 
 
 class BroadcastPoint(models.Model):

@@ -20,6 +20,7 @@ from django.urls import URLPattern, path, reverse
 from deliveries import dead_letters as services
 from deliveries.admin import words
 from deliveries.admin.base import audit, post_only, say, staff_name
+from deliveries.admin.origins import Origin, origins_of
 from deliveries.admin.paging import KeysetAdmin
 from deliveries.admin.people import contacts_of
 from deliveries.figures import Retries, forget, retries
@@ -54,6 +55,7 @@ class Row:
     url: str
     sample: str
     retries: Retries | None
+    origin: Origin | None
 
 
 @admin.register(DeadLetter)
@@ -91,7 +93,7 @@ class DeadLetterAdmin(KeysetAdmin):
             tabs=[(name, text, name == tab, _bounded(_in_tab(name))) for name, (text, _, _) in TABS.items()],
             tab=tab if tab in TABS else "open",
             tab_title=title,
-            rows=self._rows(found, tab),
+            rows=self._rows(request, found, tab),
         )
 
     def group(self, request: HttpRequest) -> HttpResponse:
@@ -104,6 +106,9 @@ class DeadLetterAdmin(KeysetAdmin):
         everything = services.groups(tenant_ids=None, state=state, kind=key.kind)
         group = next((one for one in everything if _same(one.key, key)), None)
         contacts = contacts_of(row.delivery for row in rows if row.delivery is not None)
+        is_open = key.can_retry and state == State.OPEN
+        too_late = services.too_late(group=key) if is_open else 0
+        stopped = services.stopped(group=key) if is_open else services.Stopped()
         return self.page(
             request,
             "admin/deliveries/deadletter/group.html",
@@ -118,8 +123,10 @@ class DeadLetterAdmin(KeysetAdmin):
                 (row, row.delivery and contacts.get((row.delivery.tenant_id, row.delivery.user_id))) for row in rows
             ],
             sample=_sample(rows[0]) if rows else "",
-            too_late=services.too_late(group=key) if key.can_retry and state == State.OPEN else 0,
-            stopped=services.stopped(group=key) if key.can_retry and state == State.OPEN else 0,
+            too_late=too_late,
+            stopped=stopped,
+            can_go=max(0, group.count - too_late - sum(stopped)) if group else 0,
+            origin=origins_of(request, [key.template_code]).get(key.template_code),
             retries=retries().get((key.reason, key.channel, key.template_code)) if key.can_retry else None,
             may_change=self.has_change_permission(request) and state == State.OPEN,
             first=FIRST,
@@ -192,10 +199,11 @@ class DeadLetterAdmin(KeysetAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
 
-    def _rows(self, found: Sequence[services.Group], tab: str) -> list[Row]:
-        """Add each group's sample and, where something was retried, how far that is: two queries for all."""
+    def _rows(self, request: HttpRequest, found: Sequence[services.Group], tab: str) -> list[Row]:
+        """Add each group's sample, whose messages they are and, where something was retried, how far that is: three queries for all."""
         samples = DeadLetter.objects.in_bulk([group.sample_id for group in found])
         counts = retries() if tab in ("open", "retrying") and found else {}
+        origins = origins_of(request, [group.key.template_code for group in found])
         return [
             Row(
                 group=group,
@@ -204,6 +212,7 @@ class DeadLetterAdmin(KeysetAdmin):
                 url=_group_url(group.key, tab),
                 sample=samples[group.sample_id].error_message if group.sample_id in samples else "",
                 retries=counts.get((group.key.reason, group.key.channel, group.key.template_code)),
+                origin=origins.get(group.key.template_code),
             )
             for group in found
         ]
@@ -275,8 +284,10 @@ def _sample(letter: DeadLetter) -> str:
 
 def _what_was_retried(done: services.Retried, pace: int | None, limit: int) -> str:
     late = [f"{done.too_late:,} too late"] if done.too_late else []
-    stopped = [f"{done.stopped:,} of a broadcast that is paused or was cancelled"] if done.stopped else []
-    stay = f" Left here: {', '.join([*late, *stopped])}." if late or stopped else ""
+    paused = [f"{done.paused:,} of a broadcast that is paused"] if done.paused else []
+    cancelled = [f"{done.cancelled:,} of a broadcast that was cancelled"] if done.cancelled else []
+    left = [*late, *paused, *cancelled]
+    stay = f" Left here: {', '.join(left)}." if left else ""
     if not done.moved:
         return f"Nothing to retry.{stay}"
     speed = f" at {pace:,} a minute" if pace else ""

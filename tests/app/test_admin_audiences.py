@@ -151,13 +151,13 @@ def test_a_list_is_made_and_its_people_are_checked_before_anything_is_stored(
     checked = people(admin_client, row, "_check", people=pasted).content.decode()
 
     assert not AudienceMember.objects.exists()
-    assert "2 people are known" in checked and "Add the 2 known ones" in checked
+    assert "2 people are known" in checked and "Add 2 people</button>" in checked
     for number, text, why in (
         (5, "nobody@example.com", "No contact has this address."),
         (6, str(stranger.user_id), "No contact has this user id."),
         (8, "what", "This is neither a user id nor an e-mail address."),
     ):
-        assert f"<td>{number}</td>" in checked and text in checked and why in checked
+        assert f'<span class="ns-phone">Line </span>{number}</td>' in checked and text in checked and why in checked
     people(admin_client, row, "_add", people=pasted)
     assert set(row.members.values_list("user_id", flat=True)) == {ana.user_id, ben.user_id}
     row.refresh_from_db()
@@ -200,7 +200,7 @@ def test_without_javascript_a_check_is_a_page_of_its_own(admin_client: Client, t
     row, ana = AudienceFactory(tenant=tenant), ContactFactory(tenant=tenant)
     url = reverse("admin:broadcasts_audience_people", args=[row.pk])
     shown = admin_client.post(url, {"_check": "", "people": ana.email}).content.decode()
-    assert "<html" in shown and "Add the 1 known one" in shown and ana.email in shown
+    assert "<html" in shown and "Add 1 person</button>" in shown and ana.email in shown
 
 
 def test_more_than_a_hundred_people_of_a_list_are_on_further_pages(admin_client: Client, tenant: Tenant) -> None:

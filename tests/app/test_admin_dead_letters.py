@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from broadcasts.admin.base import broadcast_url
 from deliveries.admin.dead_letters import readable
 from deliveries.lifecycle import sweep
 from deliveries.models import DeadLetter, Delivery, Lane, Tenant
 from tests.factories import DeliveryFactory
+from tests.mass import draft
 
 GROUP = {"reason": "smtp_550", "channel": "email", "template": "", "kind": "failed"}
 RETRY, DISMISS = "admin:deliveries_deadletter_retry", "admin:deliveries_deadletter_dismiss"
@@ -202,16 +206,26 @@ def test_what_is_too_late_is_counted_and_stays(admin_client: Client, tenant: Ten
     assert DeadLetter.objects.filter(state="open").count() == 2
 
 
-def test_what_is_paused_is_counted_and_stays(admin_client: Client, tenant: Tenant) -> None:
+@pytest.mark.parametrize(
+    ("how", "shown", "told"),
+    [
+        ("paused", "1 is of a broadcast that is paused. Resume it, then retry.", "is paused"),
+        ("cancelled", "1 is of a broadcast that was cancelled: nothing more of it goes out.", "was cancelled"),
+    ],
+)
+def test_what_is_stopped_is_counted_stays_and_is_not_offered(
+    admin_client: Client, tenant: Tenant, how: str, shown: str, told: str
+) -> None:
     fail(tenant)
-    Lane.objects.filter(tenant=tenant).update(paused_at=timezone.now(), paused_by="ana", pause_reason="wrong price")
+    Lane.objects.filter(tenant=tenant).update(**{f"{how}_at": timezone.now()})
     url = reverse("admin:deliveries_deadletter_group")
 
     page = admin_client.get(url, {"tab": "open", **GROUP}).content.decode()
     answer = admin_client.post(reverse(RETRY), GROUP, follow=True).content.decode()
 
-    assert "1 of a broadcast that is paused or was cancelled" in page
-    assert "Nothing to retry. Left here: 1 of a broadcast that is paused or was cancelled." in answer
+    assert shown in page
+    assert reverse(RETRY) not in page
+    assert f"Nothing to retry. Left here: 1 of a broadcast that {told}." in answer
     assert DeadLetter.objects.filter(state="open").count() == 1
 
 
@@ -281,3 +295,20 @@ def test_an_unreadable_record_cannot_be_retried_but_dismissed(admin_client: Clie
 @pytest.mark.parametrize("query", [{}, {"reason": ""}, {"reason": "x", "kind": "nonsense"}])
 def test_a_group_that_is_none_is_not_found(admin_client: Client, tenant: Tenant, query: dict[str, str]) -> None:
     assert admin_client.get(reverse("admin:deliveries_deadletter_group"), query).status_code == 404
+
+
+@pytest.mark.parametrize("may_see", [True, False])
+def test_messages_of_a_broadcast_bear_its_name_and_lead_to_it(
+    client: Client, tenant: Tenant, django_user_model: Any, may_see: bool
+) -> None:
+    user = django_user_model.objects.create_user("ana", is_staff=True)
+    rights = ["view_deadletter", *(["view_broadcast"] if may_see else [])]
+    user.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    client.force_login(user)
+    broadcast = draft(tenant, name="Summer sale")
+    fail(tenant, template_code=broadcast.source)
+
+    for name, asked in (("changelist", {}), ("group", {"tab": "open", **GROUP, "template": broadcast.source})):
+        shown = client.get(reverse(f"admin:deliveries_deadletter_{name}"), asked).content.decode()
+        assert ("Summer sale" in shown, broadcast_url(broadcast) in shown) == (may_see, may_see)
+        assert (broadcast.source in shown.replace(f"template={quote(broadcast.source)}", "")) is not may_see

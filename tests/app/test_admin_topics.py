@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
+from django.db.models import QuerySet
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -90,7 +91,11 @@ def test_people_are_checked_subscribed_and_unsubscribed(admin_client: Client, te
     assert "Nobody yet." in page(admin_client, TOPIC, topic="news")
 
     checked = send(admin_client, tenant, "news", "_check", f"{ana.email}\n{ben.user_id}\nnobody").content.decode()
-    assert "Subscribe the 2 known ones" in checked and "names nobody" in checked
+    assert (
+        "Subscribe 2 people</button>" in checked
+        and "Unsubscribe 2 people</button>" in checked
+        and "names nobody" in checked
+    )
     assert not TopicSubscription.objects.exists()
 
     answer = send(admin_client, tenant, "news", "_add", f"{ana.email}\n{ben.user_id}")
@@ -112,12 +117,41 @@ def test_more_than_a_hundred_people_are_on_further_pages(admin_client: Client, t
     second = page(admin_client, TOPIC, tenant=tenant.pk, topic="news", after=rows[99].user_id)
     assert str(rows[100].user_id) in second and str(rows[99].user_id) not in second
     assert "First</a>" in second and "Next</a>" not in second
+    assert '<span class="ns-muted ns-num">101</span>' in first
+
+
+def test_one_person_is_taken_out_where_they_stand(admin_client: Client, tenant: Tenant) -> None:
+    ana, ben = subscribe(tenant, "news", 2)
+    assert page(admin_client, TOPIC, topic="news").count('form="bc-one"') == 2
+    where = reverse(PEOPLE, query={"tenant": tenant.pk, "topic": "news"})
+    for _again in range(2):
+        assert admin_client.post(where, {"_remove_one": ana.user_id}).status_code == 302
+        assert list(TopicSubscription.objects.values_list("user_id", flat=True)) == [ben.user_id]
+    assert "Unsubscribed 0 people. 1 person was not subscribed." in page(admin_client, TOPIC, topic="news")
+
+
+def test_people_that_take_too_long_to_count_are_shown_all_the_same(
+    admin_client: Client, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    count = QuerySet.count
+
+    def slow(rows: Any) -> int:
+        if rows.model is TopicSubscription:
+            connection.cursor().execute("SELECT pg_sleep(60)")
+        return count(rows)
+
+    (row,) = subscribe(tenant, "news")
+    settings.AUDIENCE_COUNT_TIMEOUT_SECONDS = 0.05
+    monkeypatch.setattr(QuerySet, "count", slow)
+    shown = page(admin_client, TOPIC, topic="news")
+    assert str(row.user_id) in shown and "Who is in it</h2>" in shown
 
 
 @pytest.mark.parametrize("topic", ["", "x" * 101, "a\nb", "a\0", "a/b"])
 def test_a_name_that_cannot_be_one_is_said(admin_client: Client, tenant: Tenant, topic: str) -> None:
     answer = admin_client.get(reverse(TOPIC), {"topic": topic}, follow=True)
     assert "Name a topic in 1 to 100 visible characters" in answer.content.decode()
+    assert answer.context["typed"] == topic.strip()
     assert send(admin_client, tenant, topic, "_check", "x").status_code == 404
 
 

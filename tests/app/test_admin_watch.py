@@ -205,6 +205,16 @@ def test_cancelling_the_rest_keeps_what_was_sent(admin_client: Client, tenant: T
     assert "Nothing was changed: It is cancelled" in do(admin_client, broadcast, "resume")
 
 
+@pytest.mark.parametrize("how", ["pause", "cancel"])
+def test_a_retry_is_offered_only_where_it_can_go(admin_client: Client, tenant: Tenant, how: str) -> None:
+    broadcast = mixed(tenant)
+    assert "Retry 1</button>" in page(admin_client, broadcast)
+    Broadcast.objects.filter(pk=broadcast.pk).update(state=State.SENDING)
+    do(admin_client, broadcast, how)
+    shown = page(admin_client, broadcast)
+    assert "Why messages failed" in shown and "Retry 1</button>" not in shown
+
+
 def test_what_failed_is_retried_by_its_cause_once(admin_client: Client, tenant: Tenant) -> None:
     broadcast = mixed(tenant)
     shown = page(admin_client, broadcast)

@@ -120,7 +120,7 @@ def test_the_page_checks_then_imports_and_it_is_logged(admin_client: Client, ten
         assert words in checked
     assert '<option value="attributes:number:visits" selected>' in checked
     done = shown(send(admin_client, "_import", data))
-    assert "1 person is new" in done and "1 row was left out" in done and "_import" not in done
+    assert "1 added, 0 updated, 1 left out." in done and "_import" not in done
     assert Contact.objects.get().email == "ana@example.com"
     assert "1 new, 0 changed, 1 rows left out" in LogEntry.objects.get().change_message
 

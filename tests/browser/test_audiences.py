@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 
 from tests.browser.test_editor import signed_in
 from tests.browser.test_journeys import PHONE
@@ -85,7 +85,7 @@ def test_an_attribute_that_people_have_is_taken_for_what_it_is(demo: RunningDemo
     page.get_by_label("CSV file").set_input_files(files=[file])  # type: ignore[list-item]
     page.get_by_role("button", name="Check").click()
     page.get_by_role("button", name="Import 1 person").click()
-    expect(page.get_by_text("1 person is new")).to_be_visible()
+    expect(page.get_by_text("1 added, 0 updated")).to_be_visible()
 
     new_audience(page, demo, "segment")
     page.get_by_label("Field").select_option("Attribute …")
@@ -122,9 +122,35 @@ def test_a_list_is_checked_then_filled_on_a_phone(demo: RunningDemo, open_page: 
     expect(page.get_by_text("1 person is known.")).to_be_visible()
     expect(page.get_by_text("nobody@example.com")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.get_by_role("button", name="Add the 1 known one").click()
+    page.get_by_role("button", name="Add 1 person").click()
     expect(page.get_by_text("Added 1 person.")).to_be_visible()
     expect(page.get_by_role("link", name="Ana Ribeiro")).to_be_visible()
+
+
+def test_pasted_people_are_not_lost_to_the_save_of_the_name(demo: RunningDemo, open_page: OpenPage) -> None:
+    page = signed_in(demo, open_page)
+    new_audience(page, demo, "list")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_label("User ids or e-mail addresses").fill("ana@example.com")
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    save = page.get_by_role("button", name="Save", exact=True)
+    save.click()
+    expect(save).to_be_enabled()
+    assert asked == ["beforeunload"]
+    check = page.get_by_role("button", name="Check")
+    check.click()
+    expect(page.get_by_text("1 person is known.")).to_be_visible()
+    expect(check).to_be_focused()
+    page.get_by_role("button", name="Add 1 person").click()
+    page.get_by_role("button", name="Remove Ana Ribeiro").click()
+    expect(page.get_by_text("Removed 1 person.")).to_be_visible()
+    assert asked == ["beforeunload"]
 
 
 def test_a_topic_gets_its_first_people_on_a_phone(demo: RunningDemo, open_page: OpenPage) -> None:
@@ -135,7 +161,7 @@ def test_a_topic_gets_its_first_people_on_a_phone(demo: RunningDemo, open_page: 
     page.keyboard.press("Enter")
     page.get_by_label("User ids or e-mail addresses").fill("ana@example.com\nnobody@example.com")
     page.get_by_role("button", name="Check").click()
-    page.get_by_role("button", name="Subscribe the 1 known one").click()
+    page.get_by_role("button", name="Subscribe 1 person", exact=True).click()
     expect(page.get_by_text("Subscribed 1 person.")).to_be_visible()
     expect(page.get_by_role("link", name="Ana Ribeiro")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

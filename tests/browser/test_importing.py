@@ -37,7 +37,7 @@ def test_contacts_are_checked_then_imported(demo: RunningDemo, open_page: OpenPa
     assert "This is no UUID." in download.value.path().read_text()
 
     page.get_by_role("button", name="Import 1 person").click()
-    expect(page.get_by_text("1 person is new")).to_be_visible()
+    expect(page.get_by_text("1 added, 0 updated")).to_be_visible()
     page.get_by_role("link", name="See the contacts").click()
     expect(page.get_by_text(name)).to_be_visible()
 

@@ -4,14 +4,17 @@
  */
 for (const form of document.querySelectorAll("form[data-people]")) {
   const result = form.querySelector("[data-result]");
+  const people = form.querySelector("[name=people]");
+  const file = form.querySelector("[type=file]");
   // Unfold writes a file's name into a text field beside it, which there is not here.
-  for (const file of form.querySelectorAll("[type=file]")) file.hasChangeListener = true;
+  file.hasChangeListener = true;
   const check = form.querySelector("[name=_check]");
 
   form.addEventListener("submit", async (event) => {
     if (event.submitter !== check) return;
     event.preventDefault();
-    check.disabled = true;
+    if (check.ariaDisabled === "true") return;
+    check.ariaDisabled = "true"; // `disabled` would take the focus from who pressed it
     result.textContent = "Looking them up …";
     try {
       const body = new FormData(form, check);
@@ -21,8 +24,18 @@ for (const form of document.querySelectorAll("form[data-people]")) {
     } catch {
       result.textContent = "The service did not answer. Nothing was stored; press Check again.";
     } finally {
-      check.disabled = false;
+      check.ariaDisabled = null;
     }
+  });
+
+  // The page's own "Save" is for its name; what was pasted here would be gone without a word.
+  let isSent = false;
+  form.addEventListener("submit", (event) => { isSent = !event.defaultPrevented; });
+  addEventListener("beforeunload", (event) => {
+    if (isSent || !(people.value.trim() || file.files.length)) return;
+    event.preventDefault();
+    // Who stays can press it again.
+    setTimeout(() => { for (const each of document.querySelectorAll("button[type=submit]:disabled")) each.disabled = false; }, 100);
   });
 
   // What was checked is no longer what would be added.

@@ -5,6 +5,7 @@
 const form = document.querySelector("form[data-import]");
 const result = form.querySelector("[data-result]");
 const file = form.querySelector("[type=file]");
+const hint = form.querySelector("[data-hint]");
 const WAIT = { _check: "Checking every row …", _import: "Importing … Keep this page open." };
 
 // Unfold writes a file's name into a text field beside it, which there is not here.
@@ -28,6 +29,10 @@ form.addEventListener("submit", async (event) => {
     const answer = await fetch(location.pathname, { method: "POST", body, headers: { "X-Requested-With": "fetch" } });
     if (!answer.ok) throw new Error(String(answer.status));
     result.innerHTML = await answer.text(); // our own template, which escapes what the file says
+    hint.hidden = result.querySelector("[data-done]") !== null;
+    const summary = result.querySelector("[data-summary], [role=alert]");
+    summary?.focus({ preventScroll: true });
+    summary?.scrollIntoView({ block: "nearest" });
   } catch {
     note.textContent = button.name === "_import"
       ? "The service did not answer. Part of the file may be stored: import it again, nobody is stored twice."
@@ -40,7 +45,10 @@ form.addEventListener("submit", async (event) => {
 });
 
 // What was checked was another file, or other columns.
-file.addEventListener("input", () => result.replaceChildren());
+file.addEventListener("input", () => {
+  result.replaceChildren();
+  hint.hidden = false;
+});
 form.addEventListener("input", (event) => {
   if (event.target.matches("select")) for (const each of form.querySelectorAll("[data-confirm]")) each.remove();
 });

@@ -87,8 +87,10 @@
     selectTab(tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length]);
   });
 
-  // A form sends once: a second click while the answer is on its way does nothing. After a download the page is still there.
+  // A form sends once: a second click while the answer is on its way does nothing. After a download, or where a script sends it, the page
+  // is still there.
   document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented) return;
     if (event.submitter && "download" in event.submitter.dataset) return;
     for (const button of event.target.querySelectorAll("button[type=submit]")) setTimeout(() => { button.disabled = true; });
   });
