@@ -231,8 +231,9 @@ class ChannelRun:
     def _next_batch(self) -> list[ClaimedRow]:
         """Take the rows that a slot is free for; a share of the slots is kept for high priority."""
         ordinary = self._reach.ordinary_slots(self._records.rows_per_second)
+        free = self._slots() - len(self._sending) - self._starting
         return self._waiting.take(
-            slots=self._slots() - len(self._sending) - self._starting, ordinary_slots=ordinary - self._sending_ordinary
+            slots=min(free, settings.CLAIM_BATCH_SIZE), ordinary_slots=ordinary - self._sending_ordinary
         )
 
     async def _start(self, rows: list[ClaimedRow]) -> None:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import msgspec
 import psycopg
 import structlog
-from django.conf import settings
 
 from deliveries import addresses, lifecycle, outcomes
 from deliveries.addresses import Told
@@ -22,8 +21,10 @@ from deliveries.workers.heartbeat import Heartbeat
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-# A rate that falls is believed slowly: one slow batch is no slow far end. One that rises is believed at once, or the first seconds of a
-# large backlog would go by while the channel dares to reach a little further with each batch.
+# A speed is that of the sends, not of the batches: those bunch up behind a slow commit. It is measured over so long at least.
+MEASURED_SECONDS = 0.2
+# A speed that falls is believed slowly: one slow moment is no slow far end. One that rises is believed at once, or the first seconds of a
+# large backlog would go by while the channel dares to reach a little further each time.
 NEWEST_SHARE_OF_RATE = 0.2
 
 
@@ -50,7 +51,8 @@ class Recording:
         self._heartbeat = heartbeat
         self._finished: list[Finished] = []
         self._under_way = 0
-        self._recorded_at = time.monotonic()
+        self._ended = 0
+        self._measured_from = 0.0
 
     def __len__(self) -> int:
         return len(self._finished) + self._under_way
@@ -62,6 +64,9 @@ class Recording:
 
     def add(self, finished: Finished) -> None:
         """Leave an outcome for the next batch."""
+        if not self._ended:
+            self._measured_from = time.monotonic()
+        self._ended += 1
         self._finished.append(finished)
 
     def take(self) -> list[Finished]:
@@ -119,13 +124,16 @@ class Recording:
             processing_ms=float(sum(outcome.duration_ms for outcome in came_to)),
             processed=len(came_to),
         )
-        now = time.monotonic()
-        seconds = max(now - self._recorded_at, settings.FLUSH_INTERVAL_SECONDS)
-        self._recorded_at = now
-        newest = len(came_to) / seconds
-        self.rows_per_second = max(
-            newest, self.rows_per_second + NEWEST_SHARE_OF_RATE * (newest - self.rows_per_second)
-        )
+        self._measure()
+
+    def _measure(self) -> None:
+        """Follow how many sends end in a second, since the first that ended after the last measurement."""
+        seconds = time.monotonic() - self._measured_from
+        if seconds < MEASURED_SECONDS:
+            return
+        newest, before = self._ended / seconds, self.rows_per_second
+        self._ended = 0
+        self.rows_per_second = max(newest, before + NEWEST_SHARE_OF_RATE * (newest - before))
 
     async def _do(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         return await until_done(self._pool, work, channel=self._channel)

@@ -61,21 +61,22 @@ class Circle:
 def panel(pages: StaffAdmin, request: HttpRequest, circle: Circle) -> dict[str, Any]:
     """Return what the panel shows: how many there are, and a hundred people after the one that `after` names. Three queries."""
     rows = circle.rows.order_by("user_id")
-    with suppress(ValueError):
-        rows = rows.filter(user_id__gt=UUID(request.GET.get("after", "")))
+    after = _user_id(request.GET.get("after", ""))
+    if after:
+        rows = rows.filter(user_id__gt=after)
     ids = list(rows.values_list("user_id", flat=True)[: MOST_SHOWN + 1])
     known: dict[Any, Contact] = {}
     if request.user.has_perm("deliveries.view_contact"):
         known = {c.user_id: c for c in Contact.objects.filter(tenant=circle.tenant_id, user_id__in=ids)}
     shown = ids[:MOST_SHOWN]
-    joint = "&" if "?" in circle.url else "?"
     return {
         "circle": circle,
+        "after": after,
         "may_change_people": pages.has_change_permission(request),
         "count": _count(circle),
         "members": [(user_id, known.get(user_id)) for user_id in shown],
-        "first_url": f"{circle.url}#{ANCHOR}" if request.GET.get("after") else "",
-        "next_url": f"{circle.url}{joint}{urlencode({'after': shown[-1]})}#{ANCHOR}" if len(ids) > MOST_SHOWN else "",
+        "first_url": _people_url(circle) if request.GET.get("after") else "",
+        "next_url": _people_url(circle, after=shown[-1]) if len(ids) > MOST_SHOWN else "",
     }
 
 
@@ -91,8 +92,9 @@ def people_change(pages: StaffAdmin, request: HttpRequest, circle: Circle) -> Ht
 
     `_remove_one` takes out the user that it names, who need not be a contact.
     """
-    with suppress(ValueError):
-        return _change(request, circle, [UUID(request.POST.get("_remove_one", ""))], is_added=False)
+    if one := _user_id(request.POST.get("_remove_one", "")):
+        page = {"after": after} if (after := _user_id(request.POST.get("after", ""))) else {}
+        return _change(request, circle, [one], is_added=False, back=_people_url(circle, **page))
     if problem := _file_problem(request):
         return _answer(pages, request, circle, problem=problem)
     try:
@@ -106,8 +108,22 @@ def people_change(pages: StaffAdmin, request: HttpRequest, circle: Circle) -> Ht
     return _change(request, circle, list(read.known), is_added=is_added)
 
 
-def _change(request: HttpRequest, circle: Circle, user_ids: Sequence[UUID], *, is_added: bool) -> HttpResponse:
-    """Add or remove people, and say and log how many that changed."""
+def _user_id(text: str) -> UUID | None:
+    with suppress(ValueError):
+        return UUID(text)
+    return None
+
+
+def _people_url(circle: Circle, **asked: UUID) -> str:
+    """Return where who is in it stands on its page, from the person on that comes after one."""
+    joint = "&" if "?" in circle.url else "?"
+    return f"{circle.url}{joint if asked else ''}{urlencode(asked)}#{ANCHOR}"
+
+
+def _change(
+    request: HttpRequest, circle: Circle, user_ids: Sequence[UUID], *, is_added: bool, back: str = ""
+) -> HttpResponse:
+    """Add or remove people, say and log how many that changed, and lead `back`, or to the circle's page."""
     done = circle.added if is_added else circle.removed
     with transaction.atomic():
         changed = (circle.add if is_added else circle.remove)(user_ids=user_ids)
@@ -117,7 +133,7 @@ def _change(request: HttpRequest, circle: Circle, user_ids: Sequence[UUID], *, i
     already = circle.inside if is_added else circle.outside
     rest = f" {_people(same)} {'was' if same == 1 else 'were'} {already}." if same else ""
     say(request, f"{done} {_people(changed)}.{rest}")
-    return HttpResponseRedirect(circle.url)
+    return HttpResponseRedirect(back or circle.url)
 
 
 def _answer(pages: StaffAdmin, request: HttpRequest, circle: Circle, **result: Any) -> HttpResponse:

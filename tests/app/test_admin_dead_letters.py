@@ -200,6 +200,8 @@ def test_what_is_too_late_is_counted_and_stays(admin_client: Client, tenant: Ten
     url = reverse("admin:deliveries_deadletter_group")
 
     assert "<dt>Too late now</dt><dd>2</dd>" in admin_client.get(url, {"tab": "open", **GROUP}).content.decode()
+    shown = admin_client.get(url, {"tab": "open", **GROUP}).content.decode()
+    assert "Retry 1</button>" in shown and "Retry the 1 that can go first: this means all 3." in shown
     answer = admin_client.post(reverse(RETRY), GROUP, follow=True)
 
     assert "1 message on the way again. Left here: 2 too late." in answer.content.decode()
@@ -210,7 +212,7 @@ def test_what_is_too_late_is_counted_and_stays(admin_client: Client, tenant: Ten
     ("how", "shown", "told"),
     [
         ("paused", "1 is of a broadcast that is paused. Resume it, then retry.", "is paused"),
-        ("cancelled", "1 is of a broadcast that was cancelled: nothing more of it goes out.", "was cancelled"),
+        ("cancelled", "1 is of a broadcast that was cancelled or removed from inboxes", "was cancelled"),
     ],
 )
 def test_what_is_stopped_is_counted_stays_and_is_not_offered(

@@ -15,7 +15,7 @@ class Knot:
 
 spare_what_stays()
 assert gc.get_freeze_count() > 1000 and gc.isenabled()
-kept = [Knot() for _ in range(10 * YOUNGEST)]
+kept = [Knot() for _ in range(10 * YOUNGEST + YOUNGEST // 2)]
 del kept
 alive = sum(isinstance(each, Knot) for each in gc.get_objects())
 more = [[] for _ in range(3 * YOUNGEST)]

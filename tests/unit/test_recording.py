@@ -60,7 +60,36 @@ async def test_a_speed_that_rises_is_believed_at_once_and_one_that_falls_slowly(
     monkeypatch.setattr(records, "_finish", finish)
     seen = []
     for rows in (50, 400, 200):
+        for number in range(rows):
+            records.add(finished(number, Priority.NORMAL))
         now += 0.5
-        await records.record([finished(number, Priority.NORMAL) for number in range(rows)])
+        await records.record(records.take())
         seen.append(records.rows_per_second)
     assert seen == [100, 800, 800 - NEWEST_SHARE_OF_RATE * 400]
+
+
+async def test_outcomes_that_bunch_up_behind_a_slow_commit_are_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred a second, of which three seconds' worth wait for the database, and then go together."""
+    now, commit_seconds = 100.0, 0.0
+    monkeypatch.setattr(recording.time, "monotonic", lambda: now)
+    nobody: Any = None
+    records = Recording("email", Sender(), pool=nobody, heartbeat=Heartbeat("test"))
+
+    def end(rows: int) -> None:
+        nonlocal now
+        for number in range(rows):
+            now += 0.01
+            records.add(finished(number, Priority.NORMAL))
+
+    async def finish(outcomes: list[Outcome]) -> set[int]:
+        end(int(commit_seconds * 100))
+        return {outcome.id for outcome in outcomes}
+
+    monkeypatch.setattr(records, "_finish", finish)
+    for seconds in (0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.05, 0.05, 0.05, 0.0):
+        commit_seconds = seconds
+        end(10)
+        await records.record(records.take())
+        records.done()
+        assert records.rows_per_second <= 110
+    assert records.rows_per_second > 90

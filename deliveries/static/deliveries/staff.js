@@ -92,7 +92,7 @@
   document.addEventListener("submit", (event) => {
     if (event.defaultPrevented) return;
     if (event.submitter && "download" in event.submitter.dataset) return;
-    for (const button of event.target.querySelectorAll("button[type=submit]")) setTimeout(() => { button.disabled = true; });
+    for (const each of event.target.elements) if (each.matches("button[type=submit]")) setTimeout(() => { each.disabled = true; });
   });
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) for (const button of document.querySelectorAll("button[type=submit]:disabled")) button.disabled = false;
