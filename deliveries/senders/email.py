@@ -6,18 +6,47 @@ Here belongs which connection carries which mail, and what a broken one means fo
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from typing import ClassVar
 
 from deliveries.channels import Channel
 from deliveries.senders.base import Message, Receipt, Sender, SendError
 from deliveries.senders.mime import MailWriter, envelope_address
-from deliveries.senders.smtp import CLOSING_REPLY, Dropped, Endpoint, Refused, SmtpConnection, connect, refusal
-from deliveries.senders.turns import Turns
+from deliveries.senders.smtp import (
+    CLOSING_REPLY,
+    Dropped,
+    Endpoint,
+    Envelope,
+    Refused,
+    SmtpConnection,
+    refusal,
+)
+from deliveries.senders.smtp_opening import connect
+from deliveries.senders.turns import Turns, Waiter
 
 IDLE_SECONDS = 30.0
 """How long a connection is kept without a mail; servers close theirs after five minutes at the latest (RFC 5321)."""
 GOODBYE_SECONDS = 1.0
+PATIENCE_SECONDS = 0.5
+"""How long a mail stays bound to a connection whose server says nothing of the mail before it."""
+QUICK_SECONDS = 0.1
+"""Mails are bound to a connection while the server takes each within this time. With a slow one they wait for whichever is free first."""
+
+
+class Trip(Waiter):
+    """One mail on its way. `connection` has its envelope already, which left with the mail before; `follower` is the one after it."""
+
+    __slots__ = ("connection", "deadline", "envelope", "follower", "handed_over_at", "mail")
+
+    def __init__(self, envelope: Envelope, mail: bytes, deadline: float) -> None:
+        super().__init__()
+        self.envelope = envelope
+        self.mail = mail
+        self.deadline = deadline
+        self.connection: SmtpConnection | None = None
+        self.follower: Trip | None = None
+        self.handed_over_at = 0.0
 
 
 class EmailSender(Sender):
@@ -65,7 +94,10 @@ class EmailSender(Sender):
             tls_context=tls_context,
         )
         self._connections = connections
-        self._turns = Turns(connections)
+        self._turns = Turns[Trip](connections)
+        self._leading: set[Trip] = set()
+        self._answered_in_seconds = math.inf
+        self._patience: asyncio.TimerHandle | None = None
         self._kept: list[SmtpConnection] = []  # the one used last is at the end, and goes first
         self._reaper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -81,13 +113,14 @@ class EmailSender(Sender):
         deadline = asyncio.get_running_loop().time() + self.timeout_seconds
         recipient = envelope_address(message.to)
         mail = self._mails.write(job_id=message.job_id, to=recipient, content=message.content, headers=message.headers)
-        if not await self._turns.take(deadline):
+        trip = Trip(Envelope.of(self._mails.from_address, recipient), mail, deadline)
+        if not await self._take_turn(trip):
             busy = f"kept all {self._connections} connections busy for {self.timeout_seconds:g} s; this mail was never tried"
             raise self._broken("timeout", busy, ambiguous=False)
         try:
-            await self._carry(recipient, mail, deadline)
+            await self._carry(trip)
         finally:
-            self._turns.give_back()
+            self._end_turn(trip)
         return Receipt(self._endpoint.provider, self._mails.message_id(message.job_id))
 
     async def check(self) -> str:
@@ -112,26 +145,41 @@ class EmailSender(Sender):
         how = "over TLS" if connection.is_encrypted else "without encryption"
         return f"{self._endpoint.provider} answers {how}: {reply.code} {reply.text}"
 
-    async def _carry(self, recipient: str, mail: bytes, deadline: float) -> None:
-        connection = self._take_kept()
-        if connection is not None and await self._carry_on(connection, recipient, mail, deadline):
+    async def _take_turn(self, trip: Trip) -> bool:
+        try:
+            return await self._turns.take(trip.deadline, trip)
+        except asyncio.CancelledError:
+            if trip.connection is not None:  # the server waits for a mail that will not come
+                trip.connection.abort()
+            raise
+
+    def _end_turn(self, trip: Trip) -> None:
+        """Pass the turn on, to the mail that was called up for this connection if there is one."""
+        self._leading.discard(trip)
+        if trip.follower is None or not self._turns.pass_on(trip.follower):
+            self._turns.give_back()
+
+    async def _carry(self, trip: Trip) -> None:
+        connection = trip.connection or self._take_kept()
+        if connection is not None and await self._carry_on(connection, trip):
             return
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(trip.deadline):
                 connection = await connect(self._endpoint)
         except TimeoutError as error:
             raise self._too_late(handed_over=False) from error
-        if not await self._carry_on(connection, recipient, mail, deadline):
+        if not await self._carry_on(connection, trip):
             raise self._broken("disconnected", "closed the connection before it had the mail", ambiguous=False)
 
-    async def _carry_on(self, connection: SmtpConnection, recipient: str, mail: bytes, deadline: float) -> bool:
+    async def _carry_on(self, connection: SmtpConnection, trip: Trip) -> bool:
         """Try one connection. False means that it was dead, and that the mail has certainly not left."""
-        sender = self._mails.from_address
         try:
-            await connection.transact(sender=sender, recipient=recipient, data=mail, deadline=deadline)
+            await connection.transact(
+                trip.envelope, trip.mail, deadline=trip.deadline, follow=lambda: self._call_up(trip)
+            )
         except Refused as refused:
             if refused.reply.code != CLOSING_REPLY and refused.verb != "RSET":
-                self._keep(connection)
+                self._let_go(connection, trip)
             else:
                 connection.abort()
                 if connection.kept and not connection.handed_over:  # it said goodbye while it was kept
@@ -147,8 +195,44 @@ class EmailSender(Sender):
         except BaseException:  # cancelled, above all: nobody would read the replies that are still to come
             connection.abort()
             raise
-        self._keep(connection)
+        self._answered_in_seconds = asyncio.get_running_loop().time() - trip.handed_over_at
+        self._let_go(connection, trip)
         return True
+
+    def _call_up(self, trip: Trip) -> Envelope | None:
+        """Bind the mail that waits longest to the connection of this one, which is just being handed over, and return its envelope."""
+        loop = asyncio.get_running_loop()
+        trip.handed_over_at = loop.time()
+        follower = self._turns.call_up() if self._answered_in_seconds < QUICK_SECONDS else None
+        if follower is None:
+            return None
+        trip.follower = follower
+        self._leading.add(trip)
+        if self._patience is None:
+            self._patience = loop.call_later(PATIENCE_SECONDS, self._look_at_leading)
+        return follower.envelope
+
+    def _look_at_leading(self) -> None:
+        """Let mails go another way whose server says nothing of the mail before them: one that hangs must not harm the next."""
+        self._patience = None
+        loop = asyncio.get_running_loop()
+        latest = loop.time() - PATIENCE_SECONDS
+        for trip in [trip for trip in self._leading if trip.handed_over_at <= latest]:
+            self._leading.discard(trip)
+            if trip.follower is not None:
+                self._turns.send_back(trip.follower)
+                trip.follower = None
+        if self._leading:
+            self._patience = loop.call_later(PATIENCE_SECONDS, self._look_at_leading)
+
+    def _let_go(self, connection: SmtpConnection, trip: Trip) -> None:
+        """Keep a connection that is good, or leave it to the mail whose envelope it has."""
+        if not connection.is_begun:
+            self._keep(connection)
+        elif trip.follower is not None and trip.follower.still_waits:
+            trip.follower.connection = connection
+        else:
+            connection.abort()
 
     def _too_late(self, *, handed_over: bool) -> SendError:
         code, what = ("timeout_after_data", "has the mail but") if handed_over else ("timeout", "has not the mail and")

@@ -1,20 +1,18 @@
-"""One SMTP connection: opening it, one transaction after another, and what its replies mean.
+"""One SMTP connection: one transaction after another, and what its replies mean.
 
-Here belongs the protocol (RFC 5321, RFC 2920) and the table that turns replies and broken connections into SendError.
-Mails are made in `mime`, connections are kept and bounded in `email`. No settings, no retry.
+Here belongs the protocol (RFC 5321, RFC 2920) and the table that turns replies into SendError.
+Mails are made in `mime`, connections are opened in `smtp_opening`, kept and bounded in `email`. No settings, no retry.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import re
-import socket
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import aiosmtplib
 
@@ -33,18 +31,6 @@ _WHOLE_REPLY = re.compile(rb"[2-5][0-9]{2}(?!-)")
 _DONE, _GO_AHEAD = b"23"
 _ENVELOPE: tuple[tuple[str, int], ...] = (("MAIL", _DONE), ("RCPT", _DONE), ("DATA", _GO_AHEAD))
 _ENVELOPE_AFTER_RESET = (("RSET", _DONE), *_ENVELOPE)
-
-_CONNECT_FAULTS: tuple[tuple[type[BaseException], str, str], ...] = (
-    (socket.gaierror, "dns_failure", "Its name could not be resolved; check the host and the resolver."),
-    (
-        ssl.SSLError,
-        "tls_failure",
-        "TLS could not be agreed on; check certificate, host name, port and the TLS settings.",
-    ),
-    (ConnectionRefusedError, "connection_refused", "Nothing listens there; check host, port and that it runs."),
-    (TimeoutError, "timeout", "It did not answer in time; check host, port and firewall."),
-    (OSError, "connection_failed", "The connection could not be opened; check host, port and network."),
-)
 
 
 class Reply(NamedTuple):
@@ -117,17 +103,36 @@ def refusal(endpoint: Endpoint, verb: str, reply: Reply) -> SendError:
     )
 
 
+class Envelope(NamedTuple):
+    """The commands that bring a server to wait for a mail, in their order."""
+
+    mail: bytes
+    rcpt: bytes
+    data: bytes = b"DATA\r\n"
+
+    @classmethod
+    def of(cls, sender: str, recipient: str) -> Envelope:
+        """Name two addresses, both as `mime.envelope_address` returns them."""
+        return cls(b"MAIL FROM:<%b>\r\n" % sender.encode("ascii"), b"RCPT TO:<%b>\r\n" % recipient.encode("ascii"))
+
+
+def nobody() -> None:
+    """Say that no mail is to follow on a connection."""
+
+
 class SmtpConnection(asyncio.Protocol):
     """A connection that is greeted, encrypted and logged in. Carries one mail at a time.
 
     `kept` says that a mail before the present one has used it. `handed_over` says that the final dot of the open
-    transaction is written: from then on only a reply tells whether the server has the mail.
+    transaction is written: from then on only a reply tells whether the server has the mail. `is_begun` says that the next mail's
+    envelope has left with the present one's body: only that mail can use the connection, or nobody.
     """
 
     def __init__(self, transport: asyncio.Transport, *, pipelining: bool) -> None:
         self.pipelining = pipelining
         self.kept = False
         self.handed_over = False
+        self.is_begun = False
         self.expired = False
         self.idle_since = 0.0
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -191,12 +196,14 @@ class SmtpConnection(asyncio.Protocol):
                 self._waiter = None
         return self._replies.popleft()
 
-    async def transact(self, *, sender: str, recipient: str, data: bytes, deadline: float) -> None:
+    async def transact(
+        self, envelope: Envelope, data: bytes, *, deadline: float, follow: Callable[[], Envelope | None] = nobody
+    ) -> None:
         """Carry one mail, `data` with CRLF line ends and not dot-stuffed. Returns when the server has taken it.
 
-        Where the server announced PIPELINING the envelope leaves in one write (RFC 2920); otherwise each command waits
-        for its reply. At `deadline` (the loop's time) the connection is cut: `expired`. The mail does not leave after it,
-        even if the process slept. Raises: Refused; Dropped.
+        Where the server announced PIPELINING the envelope leaves in one write (RFC 2920), and that of the next mail, which
+        `follow` returns, in one with the body; otherwise each command waits for its reply. At `deadline` (the loop's time)
+        the connection is cut: `expired`. The mail does not leave after it, even if the process slept. Raises: Refused; Dropped.
         When cancelled, or when Dropped is raised, the connection is to be aborted, and `handed_over` tells whether the
         server may have the mail.
         """
@@ -204,12 +211,14 @@ class SmtpConnection(asyncio.Protocol):
         self.kept, self._used = self._used, True
         self._end_at(deadline)
         try:
-            await self._open_envelope(sender.encode("ascii"), recipient.encode("ascii"))
+            await self._open_envelope(envelope)
             if self._loop.time() >= deadline:  # after a SIGSTOP the go-ahead may be seen before the timer
                 self._expire()
                 raise Dropped
             self.handed_over = True
-            self._transport.write(b"".join((_dot_stuffed(data), b".\r\n")))
+            following = follow() if self.pipelining else None
+            self.is_begun = following is not None
+            self._transport.write(b"".join((_dot_stuffed(data), b".\r\n", *(following or ()))))
             reply = await self._reply()
         finally:
             self._deadline = None
@@ -252,15 +261,16 @@ class SmtpConnection(asyncio.Protocol):
         self.expired = True
         self.abort()
 
-    async def _open_envelope(self, sender: bytes, recipient: bytes) -> None:
+    async def _open_envelope(self, envelope: Envelope) -> None:
         """Bring the server to wait for the mail. Raises: Refused with the first refusal; Dropped."""
-        commands = [b"MAIL FROM:<%b>\r\n" % sender, b"RCPT TO:<%b>\r\n" % recipient, b"DATA\r\n"]
+        commands: Sequence[bytes] = envelope
         steps = _ENVELOPE
         if self._needs_reset:
-            commands, steps = [b"RSET\r\n", *commands], _ENVELOPE_AFTER_RESET
+            commands, steps = (b"RSET\r\n", *envelope), _ENVELOPE_AFTER_RESET
         self._needs_reset = True
-        if self.pipelining:
+        if self.pipelining and not self.is_begun:
             self._transport.write(b"".join(commands))
+        self.is_begun = False
         refused: Refused | None = None
         for command, (verb, wanted) in zip(commands, steps, strict=True):
             if not self.pipelining:
@@ -293,58 +303,3 @@ class SmtpConnection(asyncio.Protocol):
 def _dot_stuffed(data: bytes) -> bytes:
     stuffed = data.replace(b"\r\n.", b"\r\n..") if b"\r\n." in data else data
     return b"." + stuffed if stuffed.startswith(b".") else stuffed
-
-
-async def connect(endpoint: Endpoint) -> SmtpConnection:
-    """Connect, agree on TLS and log in (aiosmtplib), and take the ready connection over. The caller bounds the time.
-
-    Raises: SendError, never permanent and never ambiguous: no mail is involved yet.
-    """
-    client = aiosmtplib.SMTP(
-        hostname=endpoint.host,
-        port=endpoint.port,
-        username=endpoint.username or None,
-        password=endpoint.password if endpoint.username else None,
-        local_hostname=endpoint.helo_name,
-        timeout=None,
-        use_tls=endpoint.use_tls,
-        start_tls=False if endpoint.use_tls else endpoint.starttls,
-        tls_context=endpoint.tls_context,
-    )
-    await _told_apart(endpoint, client.connect)
-    if client.is_ehlo_or_helo_needed:
-        await _told_apart(endpoint, client.ehlo)
-    if client.protocol is None or client.protocol.transport is None:
-        raise _broken(endpoint, ConnectionResetError("closed after the greeting"))
-    return SmtpConnection(
-        cast(asyncio.Transport, client.protocol.transport), pipelining=client.supports_extension("pipelining")
-    )
-
-
-async def _told_apart(endpoint: Endpoint, step: Callable[[], Awaitable[object]]) -> None:
-    """Run one step of the opening, with every way it can fail turned into a SendError."""
-    try:
-        await step()
-    except aiosmtplib.SMTPAuthenticationError as error:
-        raise refusal(endpoint, "AUTH", Reply.told(error)) from error
-    except aiosmtplib.SMTPHeloError as error:
-        raise refusal(endpoint, "EHLO", Reply.told(error)) from error
-    except aiosmtplib.SMTPConnectResponseError as error:
-        raise refusal(endpoint, "greeting", Reply.told(error)) from error
-    except aiosmtplib.SMTPResponseException as error:
-        raise refusal(endpoint, "EHLO", Reply.told(error)) from error
-    except OSError as error:  # aiosmtplib's connection errors and timeouts are OSErrors too, with the cause beneath
-        raise _broken(endpoint, error) from error
-    except aiosmtplib.SMTPException as error:  # STARTTLS or AUTH asked of a server that has none
-        code = "tls_failure" if "STARTTLS extension" in str(error) else "login_unsupported"
-        message = f"{endpoint.provider}: {error} Change the e-mail settings, or the server's."
-        raise SendError(code, message, provider=endpoint.provider, account=True) from error
-
-
-def _broken(endpoint: Endpoint, error: OSError) -> SendError:
-    beneath = error.__cause__ if isinstance(error, aiosmtplib.SMTPException) else None
-    cause = beneath if isinstance(beneath, OSError) else error
-    if f"[Errno {errno.ECONNREFUSED}]" in str(cause):  # several addresses, all refused
-        cause = ConnectionRefusedError(str(cause))
-    code, advice = next((code, advice) for kind, code, advice in _CONNECT_FAULTS if isinstance(cause, kind))
-    return SendError(code, f"{endpoint.provider}: {cause}. {advice}", provider=endpoint.provider)

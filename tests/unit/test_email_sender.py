@@ -19,7 +19,7 @@ import pytest
 
 from deliveries.models import Delivery, DeliveryAttempt
 from deliveries.senders.base import Content, SendError
-from deliveries.senders.email import EmailSender
+from deliveries.senders.email import EmailSender, Trip
 from deliveries.senders.mime import MailWriter
 from deliveries.senders.smtp import Endpoint
 from tests.smtp import Certificate, SmtpServer
@@ -340,6 +340,118 @@ class TestConnections:
 
             await connection.lost
             assert sender._kept == []
+
+
+class TestOneAfterAnother:
+    """Of mails that wait for a connection the next one's envelope leaves with the body of the one before (RFC 2920), once the
+    server is known to be quick."""
+
+    async def test_the_next_envelope_leaves_with_the_body(self) -> None:
+        """The server takes no mail before the next one is announced: who waits for its answer first would wait for ever."""
+        taken: list[bytes] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 x\r\n")
+            await reader.readline()
+            writer.write(b"250-x\r\n250 PIPELINING\r\n")
+            recipient = [await reader.readline() for _ in ("MAIL", "RCPT", "DATA")][1]
+            while recipient:
+                writer.write(b"250 x\r\n250 x\r\n354 go\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                taken.append(recipient)
+                recipient = b""
+                if len(taken) < 3:
+                    recipient = [await reader.readline() for _ in ("MAIL", "RCPT", "DATA")][1]
+                writer.write(b"250 taken\r\n")
+            await reader.read()
+            writer.close()
+
+        far_end = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with far_end, opened(sender_to(far_end.sockets[0].getsockname()[1], connections=1)) as sender:
+            sender._answered_in_seconds = 0.0
+            await asyncio.gather(*(sender.send(make_message(f"{name}@example.org")) for name in "abc"))
+
+        assert taken == [b"RCPT TO:<%b@example.org>\r\n" % name for name in (b"a", b"b", b"c")]
+
+    @pytest.mark.parametrize(
+        ("first", "code"),
+        [
+            ("dot-554", "smtp_554"),
+            ("dot-421", "smtp_421"),
+            ("drop-dot", "dropped_after_data"),
+            ("rcpt-550", "smtp_550"),
+            ("drop-rcpt", "disconnected"),
+        ],
+    )
+    async def test_whatever_becomes_of_a_mail_those_behind_it_arrive(
+        self, server: SmtpServer, first: str, code: str
+    ) -> None:
+        async with opened(make_sender(server, connections=1)) as sender:
+            sender._answered_in_seconds = 0.0
+            bad, *others = await asyncio.gather(
+                *(sender.send(make_message(f"{name}@example.org")) for name in (first, "a", "b", "c")),
+                return_exceptions=True,
+            )
+        assert isinstance(bad, SendError)
+        assert bad.code == code
+        assert not [other for other in others if isinstance(other, BaseException)]
+        arrived = [receipt["to"] for receipt in server.receipts() if not receipt["to"].startswith("drop")]
+        assert arrived == [f"{name}@example.org" for name in "abc"]
+
+    async def test_a_server_that_hangs_on_one_mail_holds_up_no_other(self, server: SmtpServer) -> None:
+        async with opened(make_sender(server, connections=2)) as sender:
+            sender._answered_in_seconds = 0.0
+            hanging = asyncio.create_task(sender.send(make_message("silent-dot@example.org")))
+            await asyncio.gather(
+                sender.send(make_message("slow-50ms@example.org")),
+                *(sender.send(make_message(f"{name}@example.org")) for name in "abcd"),
+            )
+            assert not hanging.done()
+            hanging.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await hanging
+            assert len(sender._kept) == 1
+        arrived = {receipt["to"] for receipt in server.receipts()} - {"silent-dot@example.org"}
+        assert arrived == {"slow-50ms@example.org", *(f"{name}@example.org" for name in "abcd")}
+
+    @pytest.mark.parametrize("who", ["leader", "follower"])
+    async def test_one_that_is_cancelled_harms_no_other(self, server: SmtpServer, who: str) -> None:
+        async with opened(make_sender(server, connections=1)) as sender:
+            await sender.send(make_message(GOOD))  # so that a connection is kept
+            (connection,) = sender._kept
+            leader = asyncio.create_task(sender.send(make_message("slow-200ms@example.org")))
+            follower = asyncio.create_task(sender.send(make_message("b@example.org")))
+            while not connection.handed_over or sender._kept:
+                await asyncio.sleep(0.001)
+            cancelled, other = (leader, follower) if who == "leader" else (follower, leader)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+            await other
+            await sender.send(make_message("c@example.org"))
+            assert len(sender._kept) == 1
+            assert not sender._turns.all_taken
+        arrived = {receipt["to"] for receipt in server.receipts()} - {"slow-200ms@example.org"}
+        assert arrived == {GOOD, "c@example.org"} | ({"b@example.org"} if who == "leader" else set())
+
+    async def test_with_a_slow_server_a_mail_waits_for_whichever_connection_is_free_first(
+        self, server: SmtpServer
+    ) -> None:
+        bound: list[Trip] = []
+
+        class Leading(set[Trip]):
+            def add(self, trip: Trip) -> None:
+                bound.append(trip)
+                super().add(trip)
+
+        async with opened(make_sender(server, connections=1)) as sender:
+            sender._leading = Leading()
+            for pair in (("slow-150ms-a", "slow-150ms-b"), ("a", "b"), ("c", "d")):
+                before = len(bound)
+                await asyncio.gather(*(sender.send(make_message(f"{name}@example.org")) for name in pair))
+                is_pipelining = all(connection.pipelining for connection in sender._kept)
+                # As "a" is handed over, it is not known yet that the server is quick again.
+                assert len(bound) - before == (1 if pair == ("c", "d") and is_pipelining else 0), pair
 
 
 class TestOpening:
