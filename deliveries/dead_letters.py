@@ -50,13 +50,13 @@ SELECT count(*) FROM deliveries_deadletter letter JOIN notification_delivery del
 WHERE {OPEN_IN_GROUP} AND {TOO_LATE}
 """
 # Of what staff paused, cancelled or removed: nothing more of it goes out by the way of another lane.
-STOPPED = """EXISTS (SELECT FROM deliveries_lane lane
-    WHERE lane.id = delivery.lane_id AND (lane.paused_at IS NOT NULL OR lane.cancelled_at IS NOT NULL))"""
+IS_STOPPED = "(lane.paused_at IS NOT NULL OR lane.cancelled_at IS NOT NULL)"
+STOPPED = f"EXISTS (SELECT FROM deliveries_lane lane WHERE lane.id = delivery.lane_id AND {IS_STOPPED})"
 COUNT_STOPPED = f"""
 SELECT count(*) FILTER (WHERE lane.cancelled_at IS NULL), count(*) FILTER (WHERE lane.cancelled_at IS NOT NULL)
 FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
 JOIN deliveries_lane lane ON lane.id = delivery.lane_id
-WHERE {OPEN_IN_GROUP} AND NOT {TOO_LATE} AND (lane.paused_at IS NOT NULL OR lane.cancelled_at IS NOT NULL)
+WHERE {OPEN_IN_GROUP} AND NOT {TOO_LATE} AND {IS_STOPPED}
 """
 LANES = f"""
 SELECT DISTINCT delivery.tenant_id, delivery.priority

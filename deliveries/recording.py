@@ -129,7 +129,7 @@ class Recording:
     def _measure(self) -> None:
         """Follow how many sends end in a second, since the first that ended after the last measurement."""
         seconds = time.monotonic() - self._measured_from
-        if seconds < MEASURED_SECONDS:
+        if not self._ended or seconds < MEASURED_SECONDS:
             return
         newest, before = self._ended / seconds, self.rows_per_second
         self._ended = 0

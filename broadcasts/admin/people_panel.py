@@ -93,8 +93,8 @@ def people_change(pages: StaffAdmin, request: HttpRequest, circle: Circle) -> Ht
     `_remove_one` takes out the user that it names, who need not be a contact.
     """
     if one := _user_id(request.POST.get("_remove_one", "")):
-        page = {"after": after} if (after := _user_id(request.POST.get("after", ""))) else {}
-        return _change(request, circle, [one], is_added=False, back=_people_url(circle, **page))
+        back = _people_url(circle, after=_user_id(request.POST.get("after", "")))
+        return _change(request, circle, [one], is_added=False, back=back)
     if problem := _file_problem(request):
         return _answer(pages, request, circle, problem=problem)
     try:
@@ -114,10 +114,11 @@ def _user_id(text: str) -> UUID | None:
     return None
 
 
-def _people_url(circle: Circle, **asked: UUID) -> str:
-    """Return where who is in it stands on its page, from the person on that comes after one."""
+def _people_url(circle: Circle, after: UUID | None = None) -> str:
+    """Return where who is in it stands on its page, from the first person on or from the one that comes after another."""
     joint = "&" if "?" in circle.url else "?"
-    return f"{circle.url}{joint if asked else ''}{urlencode(asked)}#{ANCHOR}"
+    asked = f"{joint}{urlencode({'after': after})}" if after else ""
+    return f"{circle.url}{asked}#{ANCHOR}"
 
 
 def _change(

@@ -13,15 +13,7 @@ from typing import ClassVar
 from deliveries.channels import Channel
 from deliveries.senders.base import Message, Receipt, Sender, SendError
 from deliveries.senders.mime import MailWriter, envelope_address
-from deliveries.senders.smtp import (
-    CLOSING_REPLY,
-    Dropped,
-    Endpoint,
-    Envelope,
-    Refused,
-    SmtpConnection,
-    refusal,
-)
+from deliveries.senders.smtp import CLOSING_REPLY, Dropped, Endpoint, Envelope, Refused, SmtpConnection, refusal
 from deliveries.senders.smtp_opening import connect
 from deliveries.senders.turns import Turns, Waiter
 

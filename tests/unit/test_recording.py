@@ -68,6 +68,28 @@ async def test_a_speed_that_rises_is_believed_at_once_and_one_that_falls_slowly(
     assert seen == [100, 800, 800 - NEWEST_SHARE_OF_RATE * 400]
 
 
+async def test_outcomes_that_were_counted_already_are_no_slow_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is urgent goes first, the rest right after it; between the two nothing ended, since all had."""
+    now = 100.0
+    monkeypatch.setattr(recording.time, "monotonic", lambda: now)
+    nobody: Any = None
+    records = Recording("email", Sender(), pool=nobody, heartbeat=Heartbeat("test"))
+
+    async def finish(outcomes: list[Outcome]) -> set[int]:
+        return {outcome.id for outcome in outcomes}
+
+    monkeypatch.setattr(records, "_finish", finish)
+    for number in range(50):
+        records.add(finished(number, Priority.HIGH if number < 5 else Priority.NORMAL))
+    now += 0.5
+    seen = []
+    while records.waiting:
+        await records.record(records.take())
+        records.done()
+        seen.append(records.rows_per_second)
+    assert seen == [100, 100]
+
+
 async def test_outcomes_that_bunch_up_behind_a_slow_commit_are_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred a second, of which three seconds' worth wait for the database, and then go together."""
     now, commit_seconds = 100.0, 0.0
