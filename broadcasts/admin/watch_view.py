@@ -84,7 +84,6 @@ def live_context(now: Progress, rights: Rights) -> dict[str, Any]:
         "is_fanning_out": broadcast.state in ACTIVE and broadcast.fanned_out_at is None and not broadcast.group_ends_at,
         "is_looking": broadcast.state == State.SENDING and broadcast.group_ends_at is not None,
         "is_countdown": broadcast.state == State.SCHEDULED and broadcast.scheduled_at is None,
-        "seconds_left": _seconds_left(broadcast),
         "parts": parts(now, rows),
         "waiting_url": rows.url(status=OPEN),
         "all_url": rows.url(),
@@ -204,9 +203,3 @@ def chart_data(chart: Chart) -> dict[str, Any]:
             {"label": "Failed", "values": chart.failed, "tone": "bad"},
         ],
     }
-
-
-def _seconds_left(broadcast: Broadcast) -> int:
-    if broadcast.state != State.SCHEDULED or broadcast.due_at is None:
-        return 0
-    return max(0, round((broadcast.due_at - timezone.now()).total_seconds()))

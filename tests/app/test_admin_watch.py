@@ -81,7 +81,7 @@ def test_the_undo_window_counts_down_with_undo(admin_client: Client, tenant: Ten
     broadcast, _is_new = broadcast_send(broadcast=made, actor=ANA, review=review(made), undo_seconds=30)
     shown = page(admin_client, broadcast)
     assert "It goes out in" in shown
-    assert f'data-due="{int(broadcast.due_at.timestamp())}"' in shown  # type: ignore[union-attr]
+    assert f'data-due="{broadcast.due_at.timestamp():.6f}"' in shown  # type: ignore[union-attr]
 
     assert "Undone: nobody got anything. It is draft again." in do(admin_client, broadcast, "undo")
     assert broadcast.state == State.DRAFT

@@ -252,8 +252,15 @@
     attend();
   }
 
-  // Countdowns: [data-due] holds a moment in seconds, by the server's clock as [data-server-now] had it.
+  // Countdowns: [data-due] holds a moment in seconds, by the server's clock; [data-server-now] is that clock when the page was made, which
+  // is when its first byte came, and not when the last script of it had loaded.
   let ahead = 0;
+  function setClock(serverNow) {
+    const [page] = performance.getEntriesByType("navigation");
+    ahead = serverNow - (performance.timeOrigin + page.responseStart) / 1000;
+    countDown();
+    setInterval(countDown, 250);
+  }
   function countDown() {
     for (const span of document.querySelectorAll("[data-due]")) {
       const left = String(Math.max(0, Math.ceil(Number(span.dataset.due) - Date.now() / 1000 - ahead)));
@@ -271,10 +278,7 @@
     makeButtons();
     reopen();
     const clock = document.querySelector("[data-server-now]");
-    if (clock) {
-      ahead = Number(clock.dataset.serverNow) - Date.now() / 1000;
-      setInterval(countDown, 250);
-    }
+    if (clock) setClock(Number(clock.dataset.serverNow));
     drawChart();
     new MutationObserver(drawChart).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
     const area = document.querySelector("[data-live-url]");
