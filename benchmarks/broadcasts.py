@@ -136,7 +136,7 @@ class Bench:
             )  # fmt: skip
         return ORM_ROWS
 
-    def broadcast(self, channel: str = "email", pace_per_minute: int | None = None) -> Any:
+    def broadcast(self, *channels: str, pace_per_minute: int | None = None) -> Any:
         """Return a broadcast to everybody that was just started: preparing it is part of what is measured."""
         from broadcasts.actor import Actor
         from broadcasts.changes import broadcast_send, broadcast_start
@@ -146,7 +146,7 @@ class Bench:
         values = {
             "title": "News",
             "body": "Hello {{ contact.name }}",
-            "channels": [channel],
+            "channels": list(channels) or ["email"],
             "audience": {"type": "all_users"},
             "pace_per_minute": pace_per_minute,
         }

@@ -1,7 +1,8 @@
 """A broadcast's speed: how many messages go out in a minute at the speed that staff set, at another set while it runs, after a pause.
 
-Two sender processes with the null sender. Counted from `started_at`, by the database's clock, in windows that begin a few seconds after
-each change; the first second after a resume stands by itself, because a lane that had saved up its pause would show there.
+Two channels, whose messages count together, and two sender processes with the null sender. Counted from `started_at`, by the database's
+clock, in windows that begin a few seconds after each change; the first second after a resume stands by itself, because a lane that had
+saved up its pause would show there.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def main() -> None:
             "sweeper": ["manage.py", "run_worker", "--name", "deliveries.sweep"],
         }
         with Build(world, commands, reader="sender") as build:
-            broadcast = bench.broadcast(channel="ws", pace_per_minute=SPEEDS[0])
+            broadcast = bench.broadcast("ws", "email", pace_per_minute=SPEEDS[0])
             while not fan_out_step(broadcast.pk).is_done:
                 pass
             parts, first_seconds = measure(world, broadcast, seconds=options.seconds, rounds=options.rounds)

@@ -43,7 +43,7 @@ def main() -> None:
 
         print_facts(Postgres=str(world.one("SHOW server_version")))
         bench = Bench(world, PEOPLE)
-        broadcast = bench.broadcast(channel="ws")
+        broadcast = bench.broadcast("ws")
         client = Client()
         client.force_login(get_user_model().objects.create_superuser("bench", "bench@example.com", "bench"))
         pages = {

@@ -71,7 +71,7 @@ def main() -> None:
         with Build(world, commands, reader="sender") as build:
             probe(world, bench, 10)  # until both processes are up and have planned their statements
             idle = probe(world, bench, options.probes)
-            broadcast = bench.broadcast(channel="ws")
+            broadcast = bench.broadcast("ws")
             while not fan_out_step(broadcast.pk).is_done:
                 pass
             beside = probe(world, bench, options.probes)

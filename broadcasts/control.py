@@ -13,11 +13,10 @@ from broadcasts.counting import count_and_keep, row_range
 from broadcasts.events import event_record
 from broadcasts.fan_out import missing
 from broadcasts.models import Broadcast
-from broadcasts.preparing import paces
 from broadcasts.states import ENDED, State
 from deliveries.channels import Channel, Priority
 from deliveries.dead_letters import CannotRetryError, GroupKey, Retried, has_open, retry
-from deliveries.lifecycle import lane_cancel, lane_set_pace, lanes_open
+from deliveries.lifecycle import lane_cancel, lane_set_pace, lanes_open, lanes_share_pace
 from deliveries.models import Lane
 from deliveries.recall import Recalled, inbox_recall
 
@@ -35,8 +34,7 @@ def broadcast_set_speed(*, broadcast: Broadcast, actor: Actor, pace_per_minute: 
         raise WrongState(locked, "set_the_speed_of")
     before, locked.pace_per_minute = locked.pace_per_minute, pace_per_minute
     locked.save(update_fields=["pace_per_minute", "updated_at"])
-    for channel, pace in paces(locked, pace_per_minute).items():
-        lane_set_pace(lane_ids=lanes_of(locked, channel=channel), pace_per_minute=pace)
+    lanes_share_pace(lane_ids=lanes_of(locked), pace_per_minute=pace_per_minute)
     event_record(
         broadcast=locked,
         actor=actor,
@@ -83,7 +81,7 @@ def broadcast_retry_failed(
 ) -> Retried:
     """Send again what failed for one reason on one channel: nobody got those. Pressed twice it finds nothing the second time.
 
-    At `pace_per_minute`, or at the channel's part of the broadcast's own speed. A completed one is being sent again until they are over,
+    At `pace_per_minute`, or within the broadcast's own speed. A completed one is being sent again until they are over,
     so it can be paused, cancelled and watched; pausing or cancelling reaches them from the first row on.
     Raises: WrongState unless it is being sent or completed; deliveries.dead_letters.CannotRetryError, also once it was recalled.
     """
@@ -122,14 +120,17 @@ def _open_retry_lane(broadcast: Broadcast, group: GroupKey, pace_per_minute: int
         )
     if not has_open(group=group):
         return
-    pace = pace_per_minute or paces(locked, locked.pace_per_minute).get(group.channel)
     opened = lanes_open(
         tenant_id=locked.tenant_id,
         source=group.lane_source,
         priority=Priority(locked.priority),
-        paces={group.channel: pace},
+        paces={group.channel: pace_per_minute},
     )
-    lane_set_pace(lane_ids=list(opened.values()), pace_per_minute=pace)
+    if pace_per_minute is not None:
+        lane_set_pace(lane_ids=list(opened.values()), pace_per_minute=pace_per_minute)
+    else:
+        own = Lane.objects.filter(tenant=locked.tenant_id, source=locked.source).values_list("id", flat=True)
+        lanes_share_pace(lane_ids=[*own, *opened.values()], pace_per_minute=locked.pace_per_minute)
 
 
 def broadcast_go_on(*, broadcast: Broadcast, actor: Actor) -> None:

@@ -22,7 +22,7 @@ from broadcasts.models import Broadcast, LeftOut
 from broadcasts.review import obstacles
 from broadcasts.walking import DRAWN, Stopped, judged_of, keep, people_of, prefix_of
 from deliveries.channels import Priority
-from deliveries.lifecycle import lanes_open
+from deliveries.lifecycle import lanes_open, lanes_share_pace
 from deliveries.models import Contact
 
 #: A million addresses are compared in memory then, and not on disk.
@@ -54,12 +54,13 @@ def prepare(broadcast: Broadcast) -> int | None:
     keep(broadcast, **kept, group_draw=judgement.group_draw if is_first else broadcast.group_draw)
     # Under the lock of that update: a speed that is set meanwhile is either read here, or finds the lanes.
     broadcast.refresh_from_db(fields=["pace_per_minute"])
-    lanes_open(
+    lanes = lanes_open(
         tenant_id=broadcast.tenant_id,
         source=broadcast.source,
         priority=Priority(broadcast.priority),
-        paces=paces(broadcast, broadcast.pace_per_minute),
+        paces=dict.fromkeys(broadcast.channels),
     )
+    lanes_share_pace(lane_ids=list(lanes.values()), pace_per_minute=broadcast.pace_per_minute)
     return judgement.left_out
 
 
@@ -111,15 +112,6 @@ _AGAIN: Final = {
     True: "Check the recipients, and send it again.",
     False: "Cancel the rest; for the others duplicate it, and have that approved.",
 }
-
-
-def paces(broadcast: Broadcast, pace_per_minute: int | None) -> dict[str, int | None]:
-    """Return each channel's part of the broadcast's speed: even parts, as nobody knows yet how many go where."""
-    count = len(broadcast.channels)
-    if pace_per_minute is None:
-        return dict.fromkeys(broadcast.channels)
-    part, rest = divmod(pace_per_minute, count)
-    return {channel: max(1, part + (place < rest)) for place, channel in enumerate(broadcast.channels)}
 
 
 @dataclass(frozen=True, slots=True)

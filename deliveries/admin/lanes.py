@@ -21,7 +21,7 @@ class LaneAdmin(KeysetAdmin):
     """What waits together. Read-only here: lanes are steered, never edited."""
 
     list_display = ("channel_word", "priority_word", "source", "tenant", "state", "pace", "since")
-    list_select_related = ("tenant",)
+    list_select_related = ("tenant", "bucket")
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
         """Show the tenant where there is more than one."""
@@ -67,7 +67,9 @@ class LaneAdmin(KeysetAdmin):
     @admin.display(description="Speed")
     def pace(self, row: Lane) -> str:
         """Say how fast it may go."""
-        return f"{row.pace_per_minute:,} a minute" if row.pace_per_minute else "As fast as it goes"
+        if row.speed is None:
+            return "As fast as it goes"
+        return f"{row.speed:,} a minute" if row.bucket is None else f"{row.speed:,} a minute, shared"
 
     @admin.display(description="Since")
     def since(self, row: Any) -> SafeString:

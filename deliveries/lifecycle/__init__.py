@@ -24,7 +24,7 @@ from deliveries.lifecycle.accept_people import insert_people, shared_values
 from deliveries.lifecycle.claim import ClaimedRow, Tenants, claim, claim_suspects, is_paced
 from deliveries.lifecycle.finish import Outcome, finish
 from deliveries.lifecycle.holds import hold_let_go, hold_place
-from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace, lanes_open
+from deliveries.lifecycle.lanes import lane_cancel, lane_pause, lane_resume, lane_set_pace, lanes_open, lanes_share_pace
 from deliveries.lifecycle.outcome import Recorded, record_outcomes
 from deliveries.lifecycle.replay import cancel, has_younger, replay
 from deliveries.lifecycle.serving import unserved
@@ -57,6 +57,7 @@ __all__ = [
     "lane_resume",
     "lane_set_pace",
     "lanes_open",
+    "lanes_share_pace",
     "record_outcomes",
     "replay",
     "shared_values",

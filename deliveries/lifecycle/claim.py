@@ -85,18 +85,21 @@ HEADS = f"""head (lane_id, first_due_at) AS (
         WHERE d.channel = %(channel)s AND {WAITING} AND d.lane_id > h.lane_id ORDER BY d.lane_id, d.next_attempt_at LIMIT 1) n
 )"""
 OF_HEADS = "head h CROSS JOIN LATERAL (SELECT * FROM deliveries_lane WHERE id = h.lane_id OFFSET 0) l"
+BUCKET = "coalesce(l.bucket_id, l.id)"
 IS_OPEN = f"""l.paused_at IS NULL AND l.cancelled_at IS NULL AND NOT {lane_is_held("l")}
         AND coalesce(l.tenant_id = %(only_tenant)s::bigint, true) AND l.tenant_id <> ALL (%(not_tenants)s::bigint[])
         AND (l.not_before IS NULL OR l.not_before <= statement_timestamp())
         AND l.priority <= %(lowest_priority)s AND h.first_due_at <= statement_timestamp()"""
+# What the token bucket of lane `p` has by now. Lanes that share one may take more at once than it has: then it owes, and they wait.
+# Channels claim beside each other, so buckets are locked in one order before they are paid from.
+FILLED = """least(greatest(1, p.pace_per_minute / 60.0 * %(burst)s),
+        p.tokens + p.pace_per_minute / 60.0 * extract(epoch FROM statement_timestamp() - coalesce(p.tokens_at, 'epoch')))"""
 CLAIM_SHAPE = f"""
 WITH RECURSIVE {HEADS}, lane AS MATERIALIZED (
     SELECT l.id, l.tenant_id, l.priority, h.first_due_at, least(%(limit)s, b.tokens)::int AS allowance
     FROM {OF_HEADS}
-    CROSS JOIN LATERAL (SELECT CASE WHEN l.pace_per_minute IS NULL THEN %(limit)s ELSE floor(least(
-        greatest(1, l.pace_per_minute / 60.0 * %(burst)s),
-        l.tokens + l.pace_per_minute / 60.0 * extract(epoch FROM statement_timestamp() - coalesce(l.tokens_at, 'epoch'))
-    )) END AS tokens) b
+    CROSS JOIN LATERAL (SELECT CASE WHEN p.pace_per_minute IS NULL THEN %(limit)s ELSE floor({FILLED}) END AS tokens
+        FROM deliveries_lane p WHERE p.id = {BUCKET} OFFSET 0) b
     WHERE {IS_OPEN} AND b.tokens >= 1 AND {{which}}
 ), share AS MATERIALIZED (
     SELECT ceil(%(limit)s::numeric / greatest(1, count(DISTINCT tenant_id)))::int AS rows FROM lane
@@ -132,21 +135,24 @@ WITH RECURSIVE {HEADS}, lane AS MATERIALIZED (
         lease_expires_at = statement_timestamp() + %(lease)s * interval '1 second'
     FROM locked WHERE {by_id("locked")}
     RETURNING {COLUMNS}, d.lane_id
+), taken AS (
+    SELECT {BUCKET} AS bucket_id, sum(c.rows) AS rows
+    FROM (SELECT lane_id, count(*) AS rows FROM claimed GROUP BY lane_id) c JOIN deliveries_lane l ON l.id = c.lane_id
+    GROUP BY 1
+), bucket AS (
+    SELECT p.id, taken.rows FROM taken JOIN deliveries_lane p ON p.id = taken.bucket_id
+    WHERE p.pace_per_minute IS NOT NULL ORDER BY p.id FOR NO KEY UPDATE OF p
 ), paid AS (
-    UPDATE deliveries_lane l SET tokens_at = statement_timestamp(), tokens = least(
-            greatest(1, l.pace_per_minute / 60.0 * %(burst)s),
-            l.tokens + l.pace_per_minute / 60.0 * extract(epoch FROM statement_timestamp() - coalesce(l.tokens_at, 'epoch'))
-        ) - taken.rows
-    FROM (SELECT lane_id, count(*) AS rows FROM claimed GROUP BY lane_id) taken
-    WHERE l.id = taken.lane_id AND l.pace_per_minute IS NOT NULL
+    UPDATE deliveries_lane p SET tokens_at = statement_timestamp(), tokens = {FILLED} - bucket.rows FROM bucket WHERE p.id = bucket.id
 )
 SELECT {COLUMNS} FROM claimed d ORDER BY d.priority, d.next_attempt_at, d.id
 """
 CLAIM = CLAIM_SHAPE.format(search=NEAR, which="true")
 CLAIM_FROM_CROWD = CLAIM_SHAPE.format(search=FAR, which=IS_CROWDED)
-IS_PACED = (
-    f"WITH RECURSIVE {HEADS} SELECT EXISTS (SELECT FROM {OF_HEADS} WHERE {IS_OPEN} AND l.pace_per_minute IS NOT NULL)"
-)
+IS_PACED = f"""
+WITH RECURSIVE {HEADS} SELECT EXISTS (SELECT FROM {OF_HEADS} WHERE {IS_OPEN}
+    AND EXISTS (SELECT FROM deliveries_lane p WHERE p.id = {BUCKET} AND p.pace_per_minute IS NOT NULL))
+"""
 
 # Rows whose process died while they were being sent run apart from the rest, the oldest loss first: alone from the second loss on.
 CLAIM_SUSPECTS = f"""

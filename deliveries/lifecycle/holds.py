@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from deliveries.lifecycle.lanes import lanes_empty_buckets
 from deliveries.models import Hold, Lane
 
 # How many waiting rows the sweeper looks at in one step of its walk, and how many it gives back in one.
@@ -161,10 +162,9 @@ def hold_let_go(*, hold_ids: Sequence[int], by: str) -> list[Hold]:
     with transaction.atomic():
         holds = list(Hold.objects.select_for_update().filter(id__in=hold_ids, let_go_at=None).order_by("id"))
         for hold in holds:
-            steered = Q(pace_per_minute__isnull=False)
-            steered &= Q(tenant=hold.tenant_id) if hold.tenant_id else Q()
-            steered &= Q(channel=hold.channel) if hold.channel else Q()
-            Lane.objects.filter(steered).update(tokens=0, tokens_at=Now())
+            held = Q(tenant=hold.tenant_id) if hold.tenant_id else Q()
+            held &= Q(channel=hold.channel) if hold.channel else Q()
+            lanes_empty_buckets(Lane.objects.filter(held))
         Hold.objects.filter(id__in=[hold.pk for hold in holds]).update(let_go_at=Now(), let_go_by=by[:150])
     if holds:
         holds_settle()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from django.db.models.functions import Now
+from django.db.models import QuerySet
+from django.db.models.functions import Coalesce, Now
 
 from deliveries.channels import Priority
 from deliveries.models import Lane
@@ -43,7 +44,8 @@ def lane_pause(*, lane_ids: Sequence[int], by: str, reason: str) -> int:
 def lane_resume(*, lane_ids: Sequence[int]) -> int:
     """Let held lanes go on, from an empty token bucket, so that nothing bursts. Returns how many were held. Idempotent."""
     held = Lane.objects.filter(id__in=lane_ids, paused_at__isnull=False)
-    return held.update(paused_at=None, paused_by="", pause_reason="", tokens=0, tokens_at=Now())
+    lanes_empty_buckets(held)
+    return held.update(paused_at=None, paused_by="", pause_reason="")
 
 
 def lane_cancel(*, lane_ids: Sequence[int]) -> int:
@@ -52,5 +54,26 @@ def lane_cancel(*, lane_ids: Sequence[int]) -> int:
 
 
 def lane_set_pace(*, lane_ids: Sequence[int], pace_per_minute: int | None) -> int:
-    """Set how many rows a minute lanes may send; None: as fast as the channel goes. Returns how many lanes there are."""
-    return Lane.objects.filter(id__in=lane_ids).update(pace_per_minute=pace_per_minute, tokens=0, tokens_at=Now())
+    """Set how many rows a minute each of these lanes may send; None: as fast as the channel goes. Returns how many lanes there are."""
+    return Lane.objects.filter(id__in=lane_ids).update(
+        pace_per_minute=pace_per_minute, bucket=None, tokens=0, tokens_at=Now()
+    )
+
+
+def lanes_share_pace(*, lane_ids: Sequence[int], pace_per_minute: int | None) -> int:
+    """Set how many rows a minute these lanes may send together, whichever of them has any; None: as fast as their channels go.
+
+    The oldest of them keeps the bucket for all. Returns how many lanes there are.
+    """
+    if not lane_ids:
+        return 0
+    oldest = min(lane_ids)
+    kept = lane_set_pace(lane_ids=[oldest], pace_per_minute=pace_per_minute)
+    others = Lane.objects.filter(id__in=lane_ids).exclude(id=oldest)
+    return kept + others.update(pace_per_minute=None, bucket=oldest, tokens=0, tokens_at=None)
+
+
+def lanes_empty_buckets(lanes: QuerySet[Lane]) -> None:
+    """Let lanes begin from an empty bucket, their own or the one that they share, so that nothing bursts."""
+    buckets = lanes.annotate(holder=Coalesce("bucket_id", "id")).values("holder")
+    Lane.objects.filter(id__in=buckets, pace_per_minute__isnull=False).update(tokens=0, tokens_at=Now())

@@ -22,7 +22,7 @@ SELECT made.tenant_id, made.channel, made.priority, %(source)s, %(pace)s::int, 0
 FROM (SELECT DISTINCT tenant_id, channel, priority FROM notification_delivery
       WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL AND {is_served("notification_delivery")}) made
 ORDER BY made.tenant_id, made.channel, made.priority
-ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute = excluded.pace_per_minute
+ON CONFLICT (tenant_id, channel, priority, source) DO UPDATE SET pace_per_minute = excluded.pace_per_minute, bucket_id = NULL
     WHERE excluded.source <> '' AND excluded.pace_per_minute IS NOT NULL
 """
 

@@ -39,6 +39,15 @@ class Lane(models.Model):
     )
     tokens = models.FloatField(default=0, db_default=0)
     tokens_at = models.DateTimeField(null=True, blank=True)
+    bucket = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        db_index=False,
+        related_name="+",
+        help_text="The lane whose pace and tokens are this one's too. Empty: it has its own.",
+    )
 
     class Meta:
         constraints = [
@@ -51,6 +60,11 @@ class Lane(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel} {self.get_priority_display()} {self.source}".strip()
+
+    @property
+    def speed(self) -> int | None:
+        """How many rows a minute may go out, of this lane and those that share its bucket together. None: as fast as the channel goes."""
+        return (self.bucket or self).pace_per_minute
 
 
 class Delivery(models.Model):

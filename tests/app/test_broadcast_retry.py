@@ -113,7 +113,20 @@ def test_it_goes_at_the_speed_that_was_asked_for_or_the_broadcasts_own(
 ) -> None:
     broadcast = with_failures(tenant, pace_per_minute=own)
     retry(broadcast, pace_per_minute=asked)
-    assert retry_lane(broadcast).pace_per_minute == pace
+    lane = retry_lane(broadcast)
+    assert lane.speed == pace
+    assert (lane.bucket is None) == (asked is not None)
+
+
+def test_all_its_channels_and_what_is_tried_again_go_out_at_one_speed_together(tenant: Tenant) -> None:
+    broadcast = with_failures(tenant, pace_per_minute=600, channels=["ws", "email"])
+    retry(broadcast, pace_per_minute=60)  # beside it, until the speed is set again
+    assert Lane.objects.filter(bucket=None).count() == 2
+    broadcast_set_speed(broadcast=broadcast, actor=BEN, pace_per_minute=120)
+    lanes = Lane.objects.filter(tenant=tenant)
+    assert {lane.channel: lane.speed for lane in lanes} == {"ws": 120, "email": 120}
+    assert (len(lanes), lanes.filter(bucket=None).count()) == (3, 1)
+    assert claim() == []
 
 
 def test_the_speed_of_the_broadcast_is_that_of_what_is_tried_again(tenant: Tenant) -> None:
@@ -121,7 +134,7 @@ def test_the_speed_of_the_broadcast_is_that_of_what_is_tried_again(tenant: Tenan
     retry(broadcast)
     other = Lane.objects.create(tenant=tenant, channel="ws", source=f"{RETRY_LANE}:broadcast:1{broadcast.pk}")
     broadcast_set_speed(broadcast=broadcast, actor=BEN, pace_per_minute=120)
-    assert retry_lane(broadcast).pace_per_minute == 120
+    assert retry_lane(broadcast).speed == 120
     other.refresh_from_db()
     assert other.pace_per_minute is None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import psycopg
 import pytest
+from django.db.models import F
 
 from deliveries import lifecycle
 from deliveries.channels import Status
@@ -118,6 +120,31 @@ def test_a_lane_with_a_pace_gives_no_more_than_its_tokens() -> None:
     assert claim() == []
     Lane.objects.update(tokens_at=datetime.now(UTC) - timedelta(hours=1))
     assert len(claim()) == 2  # two seconds' worth, however long nothing was sent
+    assert claim() == []
+
+
+def test_lanes_that_share_a_pace_send_that_many_together() -> None:
+    accept(*(incoming() for _ in range(100)), *(incoming(meta={"priority": "low"}) for _ in range(100)))
+    lanes = list(Lane.objects.values_list("id", flat=True))
+    began = time.monotonic()
+    assert lifecycle.lanes_share_pace(lane_ids=lanes, pace_per_minute=120) == 2
+    taken: list[lifecycle.ClaimedRow] = []
+    for _second in range(60):
+        Lane.objects.filter(tokens_at__isnull=False).update(tokens_at=F("tokens_at") - timedelta(seconds=1))
+        taken += claim()
+    assert 2 * 60 - 2 <= len(taken) <= 2 * (60 + time.monotonic() - began) + 2  # two a second, and lent
+    assert {row.priority for row in taken} == {1, 2}
+    lifecycle.lanes_share_pace(lane_ids=lanes, pace_per_minute=None)
+    assert len(taken) + len(claim(limit=200)) == 200
+
+
+def test_what_is_claimed_beyond_a_shared_bucket_is_owed() -> None:
+    accept(*(incoming() for _ in range(9)), *(incoming(meta={"priority": "low"}) for _ in range(9)))
+    lifecycle.lanes_share_pace(lane_ids=list(Lane.objects.values_list("id", flat=True)), pace_per_minute=60)
+    Lane.objects.update(tokens_at=datetime.now(UTC) - timedelta(hours=1))
+    assert len(claim()) == 4  # each lane finds two seconds' worth
+    assert Lane.objects.get(bucket=None).tokens == -2
+    Lane.objects.update(tokens_at=F("tokens_at") - timedelta(seconds=2.5))
     assert claim() == []
 
 
