@@ -81,8 +81,8 @@ def broadcast_retry_failed(
 ) -> Retried:
     """Send again what failed for one reason on one channel: nobody got those. Pressed twice it finds nothing the second time.
 
-    At `pace_per_minute`, or within the broadcast's own speed. A completed one is being sent again until they are over,
-    so it can be paused, cancelled and watched; pausing or cancelling reaches them from the first row on.
+    Within the broadcast's own speed; with `pace_per_minute` at that, beside it, until the speed is set again. A completed one is being
+    sent again until they are over, so it can be paused, cancelled and watched; pausing or cancelling reaches them from the first row on.
     Raises: WrongState unless it is being sent or completed; deliveries.dead_letters.CannotRetryError, also once it was recalled.
     """
     group = GroupKey(reason=reason, channel=channel, template_code=broadcast.source, tenant_ids=(broadcast.tenant_id,))
@@ -125,12 +125,10 @@ def _open_retry_lane(broadcast: Broadcast, group: GroupKey, pace_per_minute: int
         source=group.lane_source,
         priority=Priority(locked.priority),
         paces={group.channel: pace_per_minute},
+        bucket_id=min(lanes_of(locked)),
     )
     if pace_per_minute is not None:
         lane_set_pace(lane_ids=list(opened.values()), pace_per_minute=pace_per_minute)
-    else:
-        own = Lane.objects.filter(tenant=locked.tenant_id, source=locked.source).values_list("id", flat=True)
-        lanes_share_pace(lane_ids=[*own, *opened.values()], pace_per_minute=locked.pace_per_minute)
 
 
 def broadcast_go_on(*, broadcast: Broadcast, actor: Actor) -> None:

@@ -59,9 +59,11 @@ JOIN deliveries_lane lane ON lane.id = delivery.lane_id
 WHERE {OPEN_IN_GROUP} AND NOT {TOO_LATE} AND {IS_STOPPED}
 """
 LANES = f"""
-SELECT DISTINCT delivery.tenant_id, delivery.priority
+SELECT delivery.tenant_id, delivery.priority, min(coalesce(lane.bucket_id, lane.id)) FILTER (WHERE lane.source <> '')
 FROM deliveries_deadletter letter JOIN notification_delivery delivery ON delivery.id = letter.delivery_id
+LEFT JOIN deliveries_lane lane ON lane.id = delivery.lane_id
 WHERE {OPEN_IN_GROUP} AND NOT {TOO_LATE} AND NOT {STOPPED}
+GROUP BY delivery.tenant_id, delivery.priority
 """
 # The delivery is locked first, as whoever sends a single one again does: what they hold is left to them.
 TAKE = f"""
@@ -253,16 +255,20 @@ def _settle_overtaken(group: GroupKey, by: str) -> None:
 
 
 def _open_lanes(group: GroupKey, pace_per_minute: int | None) -> None:
-    """Make the lanes before any row is in one, so that whoever pauses or cancels what they belong to finds them."""
+    """Make the lanes before any row is in one, so that whoever pauses or cancels what they belong to finds them.
+
+    Without a pace of its own a new one shares the bucket of the lane that the rows came by, so a broadcast's speed holds for it too.
+    """
     with connection.cursor() as cursor:
         cursor.execute(LANES, group.parameters())
         found = cursor.fetchall()
-    for tenant_id, priority in found:
+    for tenant_id, priority, bucket_id in found:
         lifecycle.lanes_open(
             tenant_id=tenant_id,
             source=group.lane_source,
             priority=Priority(priority),
             paces={group.channel: pace_per_minute},
+            bucket_id=bucket_id,
         )
 
 

@@ -55,7 +55,7 @@ SELECT lane.channel,
     min(due.next_attempt_at) FILTER (WHERE NOT lane.on_purpose),
     mode() WITHIN GROUP (ORDER BY nullif(due.reason, '')) FILTER (WHERE NOT lane.on_purpose)
 FROM (
-    SELECT id, channel, (paused_at IS NOT NULL OR cancelled_at IS NOT NULL OR pace_per_minute IS NOT NULL OR bucket_id IS NOT NULL
+    SELECT id, channel, (paused_at IS NOT NULL OR cancelled_at IS NOT NULL OR pace_per_minute IS NOT NULL
         OR starts_with(source, '{ENTRANCE}') OR {lane_is_held("deliveries_lane")}
         OR coalesce(not_before > statement_timestamp(), false)) AS on_purpose
     FROM deliveries_lane

@@ -82,7 +82,7 @@ def timeline(delivery: Delivery, *, hold: Hold | None = None) -> list[TimelineEv
 def _relatives(delivery: Delivery) -> tuple[Lane | None, UUID | None, list[Delivery]]:
     """Read in one query what such a row needs: an open one its lane, a finished one its replays; both the original."""
     if delivery.lane_id is not None and not delivery.is_terminal:
-        lanes: QuerySet[Lane] = Lane.objects.select_related("bucket").filter(pk=delivery.lane_id)
+        lanes: QuerySet[Lane] = Lane.objects.filter(pk=delivery.lane_id)
         if delivery.replay_of_id is not None:
             lanes = lanes.annotate(original=Subquery(_job_id_of(delivery.replay_of_id)))
         lane = lanes.get()

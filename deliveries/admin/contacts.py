@@ -120,7 +120,7 @@ class ContactAdmin(KeysetAdmin):
         rows: Sequence[Delivery] = []
         if contact is not None and request.user.has_perm("deliveries.view_delivery"):
             mine = Delivery.objects.filter(tenant=contact.tenant_id, user_id=contact.user_id)
-            rows = list(mine.select_related("lane__bucket").order_by("-id")[:RECENT])
+            rows = list(mine.select_related("lane").order_by("-id")[:RECENT])
         recent = [(row, words.message(row), words.status(row), words.channel(row.channel)) for row in rows]
         unwanted = {}
         if contact is not None:

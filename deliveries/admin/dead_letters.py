@@ -102,7 +102,7 @@ class DeadLetterAdmin(KeysetAdmin):
         key, tab = _key(request.GET), request.GET.get("tab", "open")
         state = TABS.get(tab, TABS["open"])[1]
         letters = _letters(key, state)
-        rows = list(letters.select_related("delivery__lane__bucket").order_by("-id")[:SAMPLES])
+        rows = list(letters.select_related("delivery__lane").order_by("-id")[:SAMPLES])
         everything = services.groups(tenant_ids=None, state=state, kind=key.kind)
         group = next((one for one in everything if _same(one.key, key)), None)
         contacts = contacts_of(row.delivery for row in rows if row.delivery is not None)

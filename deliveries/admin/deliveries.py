@@ -232,7 +232,7 @@ class DeliveryAdmin(KeysetAdmin):
 
     def _get(self, object_id: Any, *, lock: bool = False) -> Delivery:
         """Return a delivery with what its page needs. Raises Http404."""
-        rows = Delivery.objects.select_related("lane__bucket", "tenant", "template_version")
+        rows = Delivery.objects.select_related("lane", "tenant", "template_version")
         if lock:
             rows = Delivery.objects.select_for_update()
         row = rows.filter(pk=object_id).first() if str(object_id).isdigit() and len(str(object_id)) < 19 else None

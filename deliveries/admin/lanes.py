@@ -21,17 +21,19 @@ class LaneAdmin(KeysetAdmin):
     """What waits together. Read-only here: lanes are steered, never edited."""
 
     list_display = ("channel_word", "priority_word", "source", "tenant", "state", "pace", "since")
-    list_select_related = ("tenant", "bucket")
+    list_select_related = ("tenant",)
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
         """Show the tenant where there is more than one."""
         return [name for name in self.list_display if name != "tenant" or many_tenants()]
 
     def decorate(self, request: HttpRequest, rows: Sequence[Any]) -> None:
-        """Give each row what it is on hold for."""
+        """Give each row what it is on hold for, and whether it has its pace together with others."""
         holds = holds_in_force()
+        shared = set(Lane.objects.filter(bucket__in=[row.pk for row in rows]).values_list("bucket_id", flat=True))
         for row in rows:
             row.on_hold = hold_of_lane(row, holds)
+            row.is_shared = row.bucket_id is not None or row.pk in shared
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Ingest makes lanes."""
@@ -65,11 +67,12 @@ class LaneAdmin(KeysetAdmin):
         return chip(f"Paused: {row.pause_reason}", "warn") if row.paused_at is not None else chip("Running", "ok")
 
     @admin.display(description="Speed")
-    def pace(self, row: Lane) -> str:
+    def pace(self, row: Any) -> str:
         """Say how fast it may go."""
-        if row.speed is None:
+        if row.pace_per_minute is None:
             return "As fast as it goes"
-        return f"{row.speed:,} a minute" if row.bucket is None else f"{row.speed:,} a minute, shared"
+        together = " together with others" if row.is_shared else ""
+        return f"{row.pace_per_minute:,} a minute{together}"
 
     @admin.display(description="Since")
     def since(self, row: Any) -> SafeString:

@@ -185,8 +185,8 @@ def _waits_for(delivery: Delivery, hold: Hold | None, now: datetime) -> str:
     if due is not None and due > now:
         what = f"Attempt {delivery.attempts + 1}" if delivery.attempts else "It is sent"
         return f"{what} at {moment(due)} (in {duration(due - now)}){why}."
-    if lane is not None and lane.speed is not None:
-        return f"Waits its turn: its group goes out at {lane.speed:,} a minute{why}."
+    if lane is not None and lane.pace_per_minute is not None:
+        return f"Waits its turn: its group goes out at {lane.pace_per_minute:,} a minute{why}."
     return f"Due; the next free sender takes it{why}."
 
 

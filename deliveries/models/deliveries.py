@@ -46,7 +46,7 @@ class Lane(models.Model):
         on_delete=models.CASCADE,
         db_index=False,
         related_name="+",
-        help_text="The lane whose pace and tokens are this one's too. Empty: it has its own.",
+        help_text="The lane whose tokens and pace are this one's too. Empty: it has its own.",
     )
 
     class Meta:
@@ -60,11 +60,6 @@ class Lane(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel} {self.get_priority_display()} {self.source}".strip()
-
-    @property
-    def speed(self) -> int | None:
-        """How many rows a minute may go out, of this lane and those that share its bucket together. None: as fast as the channel goes."""
-        return (self.bucket or self).pace_per_minute
 
 
 class Delivery(models.Model):

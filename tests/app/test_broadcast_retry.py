@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from broadcasts.actor import WORKER, Actor
 from broadcasts.changes import WrongState, broadcast_cancel, broadcast_pause, broadcast_resume
@@ -35,8 +37,7 @@ def with_failures(tenant: Tenant, **values: Any) -> Broadcast:
     """Return one whose three rows failed; it is still being sent."""
     ContactFactory.create_batch(3, tenant=tenant)
     broadcast = fan_out(tenant, **values)
-    for lane in Lane.objects.exclude(pace_per_minute=None):
-        lifecycle.lane_set_pace(lane_ids=[lane.pk], pace_per_minute=None)
+    Lane.objects.update(tokens_at=timezone.now() - timedelta(hours=1))  # so its speed lets all three go
     rows = claim()
     start(rows)
     finish(*(failed(row) for row in rows))
@@ -114,8 +115,8 @@ def test_it_goes_at_the_speed_that_was_asked_for_or_the_broadcasts_own(
     broadcast = with_failures(tenant, pace_per_minute=own)
     retry(broadcast, pace_per_minute=asked)
     lane = retry_lane(broadcast)
-    assert lane.speed == pace
-    assert (lane.bucket is None) == (asked is not None)
+    assert lane.pace_per_minute == pace
+    assert lane.bucket_id == (None if asked else Lane.objects.get(source=broadcast.source).pk)
 
 
 def test_all_its_channels_and_what_is_tried_again_go_out_at_one_speed_together(tenant: Tenant) -> None:
@@ -123,10 +124,21 @@ def test_all_its_channels_and_what_is_tried_again_go_out_at_one_speed_together(t
     retry(broadcast, pace_per_minute=60)  # beside it, until the speed is set again
     assert Lane.objects.filter(bucket=None).count() == 2
     broadcast_set_speed(broadcast=broadcast, actor=BEN, pace_per_minute=120)
-    lanes = Lane.objects.filter(tenant=tenant)
-    assert {lane.channel: lane.speed for lane in lanes} == {"ws": 120, "email": 120}
-    assert (len(lanes), lanes.filter(bucket=None).count()) == (3, 1)
-    assert claim() == []
+    lanes = Lane.objects.filter(tenant=tenant).order_by("id")
+    assert {(lane.channel, lane.pace_per_minute) for lane in lanes} == {("email", 120), ("ws", 120)}
+    oldest = lanes[0].pk
+    assert [lane.bucket_id for lane in lanes] == [None, oldest, oldest]
+
+
+def test_what_is_retried_elsewhere_goes_out_within_its_speed_too(tenant: Tenant) -> None:
+    broadcast = with_failures(tenant, pace_per_minute=600)
+    broadcast_set_speed(broadcast=broadcast, actor=BEN, pace_per_minute=60)
+    group = GroupKey(reason="smtp_550", channel="ws", template_code=broadcast.source, tenant_ids=(broadcast.tenant_id,))
+    retry_group(group=group, limit=1, by="ana")
+    own = Lane.objects.get(source=broadcast.source)
+    assert (retry_lane(broadcast).bucket_id, retry_lane(broadcast).pace_per_minute) == (own.pk, 60)
+    retry_group(group=group, pace_per_minute=200, by="ana")
+    assert (retry_lane(broadcast).bucket_id, retry_lane(broadcast).pace_per_minute) == (None, 200)
 
 
 def test_the_speed_of_the_broadcast_is_that_of_what_is_tried_again(tenant: Tenant) -> None:
@@ -134,7 +146,7 @@ def test_the_speed_of_the_broadcast_is_that_of_what_is_tried_again(tenant: Tenan
     retry(broadcast)
     other = Lane.objects.create(tenant=tenant, channel="ws", source=f"{RETRY_LANE}:broadcast:1{broadcast.pk}")
     broadcast_set_speed(broadcast=broadcast, actor=BEN, pace_per_minute=120)
-    assert retry_lane(broadcast).speed == 120
+    assert retry_lane(broadcast).pace_per_minute == 120
     other.refresh_from_db()
     assert other.pace_per_minute is None
 

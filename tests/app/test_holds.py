@@ -301,6 +301,17 @@ def test_what_is_let_go_begins_with_an_empty_bucket(named: dict[str, str]) -> No
     assert claim() == []
 
 
+def test_what_is_let_go_begins_with_an_empty_bucket_where_another_lane_keeps_it() -> None:
+    accept(incoming(channel="email"))
+    accept(*(templated() for _ in range(20)))
+    lanes = list(Lane.objects.values_list("id", flat=True))
+    lifecycle.lanes_share_pace(lane_ids=lanes, pace_per_minute=1)
+    Lane.objects.update(tokens=1, tokens_at=datetime.now(UTC) - timedelta(hours=1))
+    hold = place(channel="ws")
+    let_go(hold)
+    assert claim() == []
+
+
 def test_nothing_that_waits_for_a_hold_makes_its_channel_due() -> None:
     accept(templated(), incoming(channel="email"))
     place(template_code="order")

@@ -253,11 +253,13 @@
   }
 
   // Countdowns: [data-due] holds a moment in seconds, by the server's clock; [data-server-now] is that clock when the page was made, which
-  // is when its first byte came, and not when the last script of it had loaded.
+  // is when its first byte came, and not when the last script of it had loaded. A browser may keep to itself when that was.
   let ahead = 0;
   function setClock(serverNow) {
+    const now = performance.now();
     const [page] = performance.getEntriesByType("navigation");
-    ahead = serverNow - (performance.timeOrigin + page.responseStart) / 1000;
+    const age = now - (page?.responseStart ?? now);
+    ahead = serverNow - (Date.now() - age) / 1000;
     countDown();
     setInterval(countDown, 250);
   }
@@ -277,13 +279,13 @@
     }
     makeButtons();
     reopen();
+    for (const part of document.querySelectorAll("[data-live-url] [data-part]")) shown.set(part, part.innerHTML);
     const clock = document.querySelector("[data-server-now]");
     if (clock) setClock(Number(clock.dataset.serverNow));
     drawChart();
     new MutationObserver(drawChart).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
     const area = document.querySelector("[data-live-url]");
     if (!area) return;
-    for (const part of area.querySelectorAll("[data-part]")) shown.set(part, part.innerHTML);
     if (area.dataset.liveEvents) {
       listen(area);
     } else {
