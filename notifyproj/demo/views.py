@@ -44,7 +44,7 @@ from notifyproj.demo.folder import Folder, State
 
 TOKEN_SECONDS: Final = 24 * 3600
 STAFF: Final = ("admin", "ben")
-LOAD_JOBS: Final = 1000
+LOAD_JOBS: Final = 5000
 LOAD_AGE: Final = timedelta(hours=1)
 LOAD_MAILS: Final = 200
 UNAVAILABLE: Final = 503
