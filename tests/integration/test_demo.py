@@ -90,7 +90,9 @@ def test_what_the_page_breaks_loses_nothing(demo: RunningDemo, visitor: Visitor,
 
     eventually(all_sent)  # others wait beside them: a broadcast goes on for an hour and more
     assert visitor.json("/demo/status/")["balance"]["accepted"] >= before + jobs
-    eventually(lambda: sender_starts(demo) == starts + (button == "stop-a-sender"), what="a dead sender has a successor")
+    eventually(
+        lambda: sender_starts(demo) == starts + (button == "stop-a-sender"), what="a dead sender has a successor"
+    )
     eventually(lambda: visitor.get("/health/workers").status_code == 200, what="the dead sender's successor buried it")
 
 
