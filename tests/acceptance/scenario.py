@@ -22,7 +22,7 @@ from tests.acceptance.ledger import Ledger, Letter
 from tests.acceptance.people import Person
 from tests.acceptance.sinks import SmtpSink
 from tests.acceptance.system import Process, Role, System
-from tests.waiting import eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 OPEN = "count(*) FILTER (WHERE status NOT IN ('SENT', 'FAILED', 'EXPIRED', 'SUPPRESSED', 'CANCELLED'))"
 
@@ -105,7 +105,7 @@ class Scenario:
         """Count deliveries."""
         return int(self.ask(f"SELECT count(*) FROM notification_delivery WHERE {condition}")[0][0])
 
-    def wait_for(self, condition: str, least: int, *, within_seconds: float = 120) -> None:
+    def wait_for(self, condition: str, least: int, *, within_seconds: float = GENEROUS_SECONDS) -> None:
         """Wait until as many deliveries fulfil an SQL condition."""
         eventually(
             lambda: self.count(condition) >= least, within_seconds=within_seconds, what=f"{least} rows with {condition}"
@@ -116,7 +116,6 @@ class Scenario:
         running = [process for process in self.system.processes if process.is_running]
         eventually(
             lambda: all(self.pid_of(process) for process in running),
-            within_seconds=120,
             what="a heartbeat of each process",
         )
 

@@ -49,9 +49,7 @@ def rows(scenario: Scenario) -> list[Row]:
 
 
 def wait_for_sent(scenario: Scenario, least: int) -> None:
-    eventually(
-        lambda: sum(row.status == "SENT" for row in rows(scenario)) >= least, within_seconds=120, what=f"{least} SENT"
-    )
+    eventually(lambda: sum(row.status == "SENT" for row in rows(scenario)) >= least, what=f"{least} SENT")
 
 
 def wait_until_over(scenario: Scenario) -> None:

@@ -10,6 +10,6 @@ from tests.waiting import eventually
 def test_a_sender_that_cannot_start_ends(make_scenario: MakeScenario) -> None:
     scenario = make_scenario(EMAIL_FROM="nobody")
     (sender,) = scenario.system.start(Role.SENDER)
-    eventually(lambda: not sender.is_running, within_seconds=90, what="the end of a sender that cannot send")
+    eventually(lambda: not sender.is_running, what="the end of a sender that cannot send")
     assert sender.exit_code() == 1
     assert "is not an e-mail address" in sender.log_path.read_text()

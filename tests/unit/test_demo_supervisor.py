@@ -102,7 +102,7 @@ def test_the_one_that_lived_longest_is_killed(scene: Scene) -> None:
 def test_stop_ends_all_and_kills_who_does_not_listen(scene: Scene) -> None:
     polite, stubborn = scene.start("web", SLEEPS), scene.start("sender-1", STUBBORN)
     eventually(lambda: "deaf" in stubborn.log.read_text())
-    late = scene.supervisor.stop(within_seconds=0.5)
+    late = scene.supervisor.stop(within_seconds=2)
     assert late == [stubborn]
     assert not polite.is_running
     assert not stubborn.is_running
