@@ -96,22 +96,29 @@ class Recording:
         told = [finished.told for finished in batch if finished.told is not None]
         if told:
             await self._do(lambda connection: addresses.learn(connection, channel=self._channel, told=told))
-        taken = [f.message for f in batch if f.message is not None and not f.row.is_test and f.row.id in recorded]
+        sent = {row_id for row_id, outcome in recorded.items() if outcome.status == Status.SENT}
+        taken = [f.message for f in batch if f.message is not None and not f.row.is_test and f.row.id in sent]
         if taken:
             await self._sender.stored(taken)
-        self._count(came_to)
+        self._count([recorded.get(outcome.id, outcome) for outcome in came_to])
 
-    async def _finish(self, came_to: list[Outcome]) -> set[int]:
-        """Record outcomes; where the database refuses a value, halve them until the guilty one stands alone and is recorded bare."""
+    async def _finish(self, came_to: list[Outcome]) -> dict[int, Outcome]:
+        """Record outcomes; where the database refuses a value, halve them until the guilty one stands alone and is recorded bare.
+
+        Returns what was recorded, by the row's id.
+        """
         try:
-            return await self._do(lambda connection: lifecycle.finish(connection, outcomes=came_to))
+            return await self._write(came_to)
         except (psycopg.DataError, psycopg.IntegrityError, UnicodeError) as error:
             if len(came_to) == 1:
                 log.exception("outcome refused by the database", channel=self._channel, delivery_id=came_to[0].id)
-                bare = [outcomes.refused(came_to[0], error)]
-                return await self._do(lambda connection: lifecycle.finish(connection, outcomes=bare))
+                return await self._write([outcomes.refused(came_to[0], error)])
             half = len(came_to) // 2
             return await self._finish(came_to[:half]) | await self._finish(came_to[half:])
+
+    async def _write(self, came_to: list[Outcome]) -> dict[int, Outcome]:
+        ids = await self._do(lambda connection: lifecycle.finish(connection, outcomes=came_to))
+        return {outcome.id: outcome for outcome in came_to if outcome.id in ids}
 
     def _count(self, came_to: list[Outcome]) -> None:
         self.progress += len(came_to)

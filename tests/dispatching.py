@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -36,12 +36,21 @@ def dispatching(**senders: Sender) -> Iterator[Dispatcher]:
         dispatcher.stop()
 
 
+def look_until(dispatcher: Dispatcher, channel: str, holds: Callable[[], object], what: str) -> None:
+    """Look, and look again, until `holds()` is true."""
+
+    def looked() -> object:
+        dispatcher.look(channel)
+        return holds()
+
+    wait_until(looked, what)
+
+
 def settle(dispatcher: Dispatcher, *, channel: str = "email") -> None:
     """Look, sweep and bring retries forward until nothing of the channel is open."""
 
     def is_over() -> bool:
         Delivery.objects.filter(status="RETRYING", lease_token=None).update(next_attempt_at=datetime.now(UTC))
-        dispatcher.look(channel)
         return not Delivery.objects.filter(channel=channel, status__in=["PENDING", "SENDING", "RETRYING"]).exists()
 
-    wait_until(is_over, f"every {channel} row is over")
+    look_until(dispatcher, channel, is_over, f"every {channel} row is over")

@@ -54,8 +54,8 @@ async def test_a_speed_that_rises_is_believed_at_once_and_one_that_falls_slowly(
     nobody: Any = None
     records = Recording("email", Sender(), pool=nobody, heartbeat=Heartbeat("test"))
 
-    async def finish(outcomes: list[Outcome]) -> set[int]:
-        return {outcome.id for outcome in outcomes}
+    async def finish(outcomes: list[Outcome]) -> dict[int, Outcome]:
+        return {outcome.id: outcome for outcome in outcomes}
 
     monkeypatch.setattr(records, "_finish", finish)
     seen = []
@@ -75,8 +75,8 @@ async def test_outcomes_that_were_counted_already_are_no_slow_speed(monkeypatch:
     nobody: Any = None
     records = Recording("email", Sender(), pool=nobody, heartbeat=Heartbeat("test"))
 
-    async def finish(outcomes: list[Outcome]) -> set[int]:
-        return {outcome.id for outcome in outcomes}
+    async def finish(outcomes: list[Outcome]) -> dict[int, Outcome]:
+        return {outcome.id: outcome for outcome in outcomes}
 
     monkeypatch.setattr(records, "_finish", finish)
     for number in range(50):
@@ -103,9 +103,9 @@ async def test_outcomes_that_bunch_up_behind_a_slow_commit_are_no_speed(monkeypa
             now += 0.01
             records.add(finished(number, Priority.NORMAL))
 
-    async def finish(outcomes: list[Outcome]) -> set[int]:
+    async def finish(outcomes: list[Outcome]) -> dict[int, Outcome]:
         end(int(commit_seconds * 100))
-        return {outcome.id for outcome in outcomes}
+        return {outcome.id: outcome for outcome in outcomes}
 
     monkeypatch.setattr(records, "_finish", finish)
     for seconds in (0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.05, 0.05, 0.05, 0.0):
