@@ -132,7 +132,8 @@ class RunningDemo:
         answer = httpx.get(
             f"{self.url}/api/{path}", headers={"X-API-Key": self.folder.kept().api_key}, timeout=GENEROUS_SECONDS
         )
-        return answer.raise_for_status().json()
+        assert answer.is_success, f"{answer.status_code} {answer.text}"
+        return answer.json()
 
     def manage(self, *arguments: str) -> str:
         """Run a command of manage.py beside the demo, as its user would in another terminal; return what it printed."""

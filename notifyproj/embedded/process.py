@@ -61,7 +61,7 @@ class Server:
     """
 
     name: ClassVar[str]
-    start_timeout_seconds: ClassVar[float] = 60
+    start_timeout_seconds: ClassVar[float] = 240
     stop_timeout_seconds: ClassVar[float] = 20
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     parent_death_signal: ClassVar[signal.Signals] = signal.SIGKILL

@@ -16,9 +16,9 @@ from tests.acceptance.system import Process, Role
 from tests.waiting import eventually
 
 BAD = (b"", b"{", b"[]", b"NaN", b"\xff\xfe", b'{"job_id": 7}', b'{"job_id": "' + b"x" * 70_000, b'{"a": "\\u0000"}')
-KILLER = "slow-1500ms-"
+KILLER = "slow-3500ms-"
 # Leases and deadlines are shorter still, because each loss of a process waits for one lease to end.
-SHORT = {"SEND_DEADLINE_SECONDS": "2.5", "SHUTDOWN_GRACE_SECONDS": "5", "LEASE_SECONDS": "6"}
+SHORT = {"SEND_DEADLINE_SECONDS": "5", "SHUTDOWN_GRACE_SECONDS": "10", "LEASE_SECONDS": "12"}
 
 
 def kill_holder(scenario: Scenario, sender: Process, killers: list[Person], done: set[tuple[UUID, int]]) -> bool:

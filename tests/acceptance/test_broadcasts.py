@@ -69,10 +69,10 @@ def test_two_schedulers_run_each_due_broadcast_once(make_scenario: MakeScenario,
         assert scenario.ask(told, [action]) == [(due, due)]
 
 
-@sized("mails", small=(200,), full=(20_000,))
-def test_senders_killed_in_the_middle_of_a_broadcast(make_scenario: MakeScenario, mails: int) -> None:
+@sized("mails, manner", small=(200, "slow-100ms-"), full=(20_000, "slow-5ms-"))
+def test_senders_killed_in_the_middle_of_a_broadcast(make_scenario: MakeScenario, mails: int, manner: str) -> None:
     scenario = make_scenario(BROADCAST_APPROVAL_FROM=APPROVE_FROM, **SHORT_LEASES)
-    scenario.introduce(people(mails, manner="slow-5ms-"))
+    scenario.introduce(people(mails, manner=manner))
     do(scenario.system.environment, "create", "1", "email")
     do(scenario.system.environment, "send", "1")
     scenario.start(consumers=0, senders=0)

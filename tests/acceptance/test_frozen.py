@@ -51,7 +51,7 @@ def test_a_claimer_frozen_in_its_turn_holds_nobody_up(make_scenario: MakeScenari
 
 @sized("jobs", small=(400,), full=(5000,))
 def test_a_consumer_frozen_in_a_transaction_holds_nobody_up(make_scenario: MakeScenario, jobs: int) -> None:
-    scenario = make_scenario(OUTBOX_BATCH_SIZE="50")
+    scenario = make_scenario(OUTBOX_BATCH_SIZE="5")  # many transactions to be caught in
     those = people(jobs)
     scenario.introduce(those)
     (frozen,) = scenario.system.start(Role.CONSUMER)

@@ -116,11 +116,13 @@ def test_a_paused_lane_waits_and_goes_on_when_resumed() -> None:
 
 def test_a_lane_with_a_pace_gives_no_more_than_its_tokens() -> None:
     accept(*(incoming() for _ in range(50)))
+    began = time.monotonic()
     lifecycle.lane_set_pace(lane_ids=[Lane.objects.get().id], pace_per_minute=60)
-    assert claim() == []
+    assert len(claim()) <= time.monotonic() - began
     Lane.objects.update(tokens_at=datetime.now(UTC) - timedelta(hours=1))
+    began = time.monotonic()
     assert len(claim()) == 2  # two seconds' worth, however long nothing was sent
-    assert claim() == []
+    assert len(claim()) <= time.monotonic() - began
 
 
 def test_lanes_that_share_a_pace_send_that_many_together() -> None:
@@ -153,9 +155,9 @@ def test_what_is_claimed_beyond_a_shared_bucket_is_owed() -> None:
 def test_channels_pay_from_the_bucket_that_their_lanes_share() -> None:
     accept(*(incoming() for _ in range(9)), *(incoming(channel="email") for _ in range(9)))
     lanes = list(Lane.objects.values_list("id", flat=True))
-    lifecycle.lanes_share_pace(lane_ids=lanes, pace_per_minute=60)
+    lifecycle.lanes_share_pace(lane_ids=lanes, pace_per_minute=1)
     Lane.objects.update(tokens_at=datetime.now(UTC) - timedelta(hours=1))
-    assert len(claim("ws")) == 2
+    assert len(claim("ws")) == 1
     assert claim("email") == []
     paced = on_connection(lambda connection: lifecycle.is_paced(connection, channel="email"))
     lifecycle.lanes_share_pace(lane_ids=lanes, pace_per_minute=None)

@@ -294,7 +294,7 @@ def test_a_row_left_aside_by_a_hold_that_is_over_goes_back() -> None:
 @pytest.mark.parametrize("named", [{"channel": "ws"}, {"template_code": "order"}])
 def test_what_is_let_go_begins_with_an_empty_bucket(named: dict[str, str]) -> None:
     accept(*(templated() for _ in range(20)))
-    Lane.objects.update(pace_per_minute=60, tokens=2, tokens_at=datetime.now(UTC) - timedelta(hours=1))
+    Lane.objects.update(pace_per_minute=1, tokens=1, tokens_at=datetime.now(UTC) - timedelta(hours=1))
     hold = place(**named)
     sweep_all()
     let_go(hold)

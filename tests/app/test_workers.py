@@ -163,7 +163,7 @@ def test_who_starts_buries_the_dead_of_its_host_and_not_the_living(transactional
 
 
 def test_a_statement_that_takes_too_long_is_given_up_and_the_next_call_connects_anew(db: None) -> None:
-    with ImpatientConnection(name="test", patience_seconds=0.3) as database:
+    with ImpatientConnection(name="test", patience_seconds=2) as database:
         with pytest.raises(psycopg.OperationalError):
             database.execute("SELECT pg_sleep(600)")
         assert database.execute("SELECT 1 WHERE %s = 2", [2]) == [(1,)]

@@ -23,7 +23,7 @@ RESULTS = HERE.parents[1] / "test-results"
 def browser(chromium: str) -> Iterator[Browser]:
     """Start Chromium for one test: Playwright's loop runs in this thread while it is open, and would be in the way of others' loops."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=WAIT_MS)
         yield browser
         browser.close()
 
@@ -31,7 +31,8 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[RunningDemo]:
     """Run the whole service once, with servers of its own."""
-    with RunningDemo(tmp_path_factory.mktemp("browser") / "run") as running:
+    folder = tmp_path_factory.mktemp("browser") / "run"
+    with RunningDemo(folder, BROADCAST_UNDO_SECONDS="600") as running:  # time enough to reach Undo by keyboard
         pytestconfig.stash[DEMO] = running
         yield running
 

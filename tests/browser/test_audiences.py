@@ -140,7 +140,8 @@ def test_pasted_people_are_not_lost_to_the_save_of_the_name(demo: RunningDemo, o
 
     page.on("dialog", stay)
     save = page.get_by_role("button", name="Save", exact=True)
-    save.click()
+    with page.expect_event("dialog"):
+        save.click()
     expect(save).to_be_enabled()
     assert asked == ["beforeunload"]
     check = page.get_by_role("button", name="Check")

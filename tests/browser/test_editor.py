@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Response, Route, expect
 
 from tests.browser.staff import log_in
 from tests.browser.test_journeys import PHONE
-from tests.chromium import OpenPage
+from tests.chromium import WAIT_MS, OpenPage
 from tests.demo import RunningDemo
 
 pytestmark = pytest.mark.browser
@@ -178,6 +178,7 @@ def test_the_editor_works_by_keyboard_and_fits_a_phone(demo: RunningDemo, open_p
 def test_a_mails_pictures_are_fetched_only_when_they_are_asked_for(demo: RunningDemo, browser: Browser) -> None:
     # Not by `open_page`: that a picture is kept out is an error in the console, and here it shall be.
     page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.set_default_timeout(WAIT_MS)
     page.goto(f"{demo.url}/admin/")
     log_in(page, demo)
     new_template(page, demo)

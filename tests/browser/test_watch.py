@@ -35,6 +35,9 @@ print("ID", sent.pk)
 """
 
 
+#: How long the server took to answer, in milliseconds.
+FIRST_BYTE_MS = "(([page]) => page.responseStart - page.requestStart)(performance.getEntriesByType('navigation'))"
+
 #: The demo's saved audience of some two hundred.
 LISBON = {"type": "audience", "id": 2}
 
@@ -58,7 +61,9 @@ def counts_down(page: Page) -> None:
     wait_until(lambda: page.evaluate("1") and held, "the page asks for its script")
     come = time.time()
     wait_until(lambda: time.time() - come > 3, "the script is late")
-    most = math.ceil(due - time.time()) + 1  # the page was made a moment before its first byte came
+    most = math.ceil(
+        due - time.time() + page.evaluate(FIRST_BYTE_MS) / 1000
+    )  # the page was made before its first byte came
     held[0].continue_()
     page.unroute("**/staff.js")
     expect(left).to_have_text(re.compile(r"^2\d\d$"))
@@ -66,6 +71,12 @@ def counts_down(page: Page) -> None:
     assert first <= most
     expect(left).not_to_have_text(str(first))
     assert int(left.inner_text()) < first
+
+
+def over(page: Page) -> None:
+    """Wait until it is done, and the page was loaded anew because of that."""
+    expect(page.get_by_role("status").filter(has_text="Done")).to_be_visible()
+    expect(page.locator("[data-live-events]")).to_have_count(0)
 
 
 def test_staff_undo_send_watch_change_the_speed_pause_and_resume(demo: RunningDemo, open_page: OpenPage) -> None:
@@ -86,9 +97,9 @@ def test_staff_undo_send_watch_change_the_speed_pause_and_resume(demo: RunningDe
     assert rows is not None
 
     speed = page.get_by_label("Speed")
-    speed.fill("240")
+    speed.fill("120")
     speed.press("Enter")
-    expect(page.get_by_text("The speed is 240 a minute now.")).to_be_visible()
+    expect(page.get_by_text("The speed is 120 a minute now.")).to_be_visible()
     expect(sent).to_have_text(re.compile(r"^\d{2,3}$"))
     page.get_by_role("button", name="Pause").press("Enter")
     expect(page.get_by_text("Paused by admin")).to_be_visible()
@@ -98,7 +109,7 @@ def test_staff_undo_send_watch_change_the_speed_pause_and_resume(demo: RunningDe
     speed.fill("")
     page.get_by_role("button", name="Apply").press("Enter")
     expect(page.get_by_text("It goes as fast as its channels go now.")).to_be_visible()
-    expect(page.get_by_role("status").filter(has_text="Done")).to_be_visible()
+    over(page)
     expect(page.get_by_text("Adds up")).to_be_visible()
     expect(figure(page, "Failed")).to_have_text("0")
 
@@ -116,7 +127,7 @@ def test_what_is_removed_leaves_open_inboxes_on_a_phone(demo: RunningDemo, open_
 
     page = open_page(f"{demo.url}{path}", **PHONE)
     log_in(page, demo)
-    expect(page.get_by_role("status").filter(has_text="Done")).to_be_visible()
+    over(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_role("button", name="Remove from inboxes").click()
     dialog = page.get_by_role("dialog", name="Remove from inboxes?")

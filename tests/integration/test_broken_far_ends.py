@@ -18,11 +18,10 @@ from deliveries.reasons import describe
 from deliveries.senders.webhook import WebhookSender
 from notifyproj.embedded.process import free_port
 from tests.broken_far_ends import BROKEN, UNBOUNDED
-from tests.dispatching import dispatching
+from tests.dispatching import dispatching, look_until
 from tests.far_end import OK, Line, Request, Script, beside, far_end, listening, says, server_tls
 from tests.lifecycle import accept, incoming
 from tests.smtp import Certificate
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -87,11 +86,11 @@ def test_every_bad_far_end_costs_its_own_message_one_attempt_and_harms_no_other(
         "nobody there": ("connection_refused", TRIED_AGAIN),
         "no such name": ("dns_failure", TRIED_AGAIN),
     }
-    sender = WebhookSender(allow_private=True, timeout_seconds=3)
+    sender = WebhookSender(allow_private=True, timeout_seconds=12)
     with beside(far_ends(tmp_path)) as urls, dispatching(webhook=sender) as dispatcher:
         rows = {name: row_for(url) for name, url in urls.items()}
         good = rows.pop("a good neighbour")
-        wait_until(lambda: dispatcher.look("webhook") or not being_tried(), "each was tried once")
+        look_until(dispatcher, "webhook", lambda: not being_tried(), "each was tried once")
     assert Delivery.objects.get(pk=good).status == "SENT"
     assert DeliveryAttempt.objects.count() == len(expected)
     attempts = {attempt.delivery_id: attempt for attempt in DeliveryAttempt.objects.select_related("delivery")}

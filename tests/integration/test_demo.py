@@ -37,7 +37,7 @@ def visitor(demo: RunningDemo) -> Iterator[Visitor]:
 
 def test_it_serves_what_it_printed(demo: RunningDemo, visitor: Visitor) -> None:
     for path in ("/", "/health/live", "/health/ready", "/admin/login/", "/api/docs/"):
-        assert visitor.get(path).status_code == 200, path
+        eventually(lambda path=path: visitor.get(path).status_code == 200, what=path)  # type: ignore[misc]
     kept = demo.folder.kept()
     for secret in (kept.admin_password, kept.ben_password, kept.api_key):
         assert secret in demo.said

@@ -12,7 +12,7 @@ import pytest
 from deliveries.models import Delivery, DeliveryAttempt, Provider, Tenant
 from deliveries.providers import breaker
 from deliveries.senders.ws import InboxSender
-from tests.dispatching import dispatching, mailer, settle
+from tests.dispatching import dispatching, look_until, mailer, settle
 from tests.factories import ContactFactory, TenantFactory
 from tests.lifecycle import accept, incoming
 from tests.smtp import SmtpServer
@@ -98,8 +98,10 @@ def test_while_every_provider_rests_rows_wait_and_nothing_counts_against_them(
     a.kill()
     mails(tenant)
     with dispatching() as dispatcher:
-        wait_until(
-            lambda: dispatcher.look("email") or DeliveryAttempt.objects.count() >= breaker.FAILURES_TO_OPEN,
+        look_until(
+            dispatcher,
+            "email",
+            lambda: DeliveryAttempt.objects.count() >= breaker.FAILURES_TO_OPEN,
             "the breaker has opened",
         )
         assert Delivery.objects.filter(status="PENDING", attempts=0).exists()
@@ -116,7 +118,7 @@ def test_a_rate_holds_back_what_is_too_much_and_costs_no_attempt(a: SmtpServer) 
     provider(tenant, "A", a, rate=1e-6)
     mails(tenant, 10)
     with dispatching() as dispatcher:
-        wait_until(lambda: dispatcher.look("email") or carried()["A"] == 1, "the one that the bucket holds is sent")
+        look_until(dispatcher, "email", lambda: carried()["A"] == 1, "the one that the bucket holds is sent")
         dispatcher.look("email")
     assert Counter(Delivery.objects.values_list("status", "attempts")) == {("SENT", 1): 1, ("PENDING", 0): 9}
 
@@ -128,7 +130,7 @@ def test_a_far_end_that_hangs_holds_up_no_other_tenant(a: SmtpServer, b: SmtpSer
     mails(slow, 40, local_part="silent-rcpt")
     mails(quick, 40)
     with dispatching() as dispatcher:
-        wait_until(lambda: dispatcher.look("email") or carried()["Quick"] == 40, "the quick tenant's mails are out")
+        look_until(dispatcher, "email", lambda: carried()["Quick"] == 40, "the quick tenant's mails are out")
         assert Delivery.objects.filter(tenant=slow, status="SENDING").exists()
         a.kill()
 
@@ -146,8 +148,8 @@ def test_a_far_end_that_hangs_holds_up_no_other_channel(a: SmtpServer) -> None:
         pushed.extend(items)
 
     with dispatching(ws=InboxSender(publish=publish)) as dispatcher:
-        wait_until(lambda: dispatcher.look("email") or Delivery.objects.filter(status="SENDING").exists(), "mails hang")
-        wait_until(lambda: dispatcher.look("ws") or len(pushed) == 40, "the in-app ones are there")
+        look_until(dispatcher, "email", lambda: Delivery.objects.filter(status="SENDING").exists(), "mails hang")
+        look_until(dispatcher, "ws", lambda: len(pushed) == 40, "the in-app ones are there")
         assert Delivery.objects.filter(channel="email", status="SENDING").exists()
         a.kill()
 

@@ -13,9 +13,9 @@ from django.urls import reverse
 from deliveries import lifecycle
 from deliveries.models import Delivery, DeliveryAttempt, Hold, Tenant
 from deliveries.providers import shared
+from tests.dispatching import dispatching, look_until, settle
 from tests.factories import ContactFactory, TemplateFactory
 from tests.integration.test_failover import provider
-from tests.integration.test_sending import dispatching, settle
 from tests.lifecycle import accept, incoming
 from tests.smtp import SmtpServer
 from tests.waiting import wait_until
@@ -60,7 +60,7 @@ def test_a_template_held_in_mid_run_waits_without_an_attempt_while_others_go_on(
     provider(tenant, "A", smtp, rate=25)
     mails(tenant, "order", "news", each=40)
     with dispatching() as dispatcher:
-        wait_until(lambda: dispatcher.look("email") or sent("order") >= 2, "the run has begun")
+        look_until(dispatcher, "email", lambda: sent("order") >= 2, "the run has begun")
         admin_client.post(
             reverse("admin:deliveries_hold_place"), {"template_code": "order", "reason": "The price is wrong"}
         )
@@ -96,7 +96,7 @@ def test_what_is_let_go_leaves_no_faster_than_its_providers_rate(
     hold, _is_new = lifecycle.hold_place(by="ana", reason="provider maintenance", **named)
     mails(tenant, "order", each=60)
     with dispatching() as dispatcher:
-        wait_until(lambda: dispatcher.look("email") or "email" not in lifecycle.sweep().due_channels, "nothing is due")
+        look_until(dispatcher, "email", lambda: "email" not in lifecycle.sweep().due_channels, "nothing is due")
         assert not smtp.receipts()
         began = time.monotonic()
         lifecycle.hold_let_go(hold_ids=[hold.pk], by="ben")

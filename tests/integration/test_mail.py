@@ -6,12 +6,14 @@ import base64
 import email
 import email.policy
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from deliveries.models import Delivery, Suppression, Tenant
 from tests import postmark
@@ -81,7 +83,7 @@ def test_a_mail_over_an_api_bounces_and_its_address_gets_no_more() -> None:
             assert (row.status, row.provider, len(taken)) == ("SENT", at.name, 1)
             assert (inactive.status, inactive.reason, inactive.attempts) == ("FAILED", "recipient_inactive", 1)
 
-            waiting = job("Ana@example.com", send_after="2027-01-01T00:00:00Z")
+            waiting = job("Ana@example.com", send_after=(timezone.now() + timedelta(days=1)).isoformat())
             bounce = {
                 "RecordType": "Bounce",
                 "Type": "HardBounce",

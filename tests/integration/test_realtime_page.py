@@ -13,6 +13,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from deliveries.models import Tenant
 from deliveries.realtime.publish import publish_items
 from notifyproj.embedded.process import HOST
+from tests.chromium import ARGUMENTS, WAIT_MS
 from tests.factories import TenantFactory
 from tests.realtime import (
     WebServer,
@@ -31,8 +32,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 store = in_thread(inbox_row)
 stored = in_thread(again)
 a_tenant = in_thread(TenantFactory)
-PATIENCE_MS = 60_000
-expect.set_options(timeout=PATIENCE_MS)
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,9 @@ def web(
 async def page(chromium: str) -> AsyncIterator[Page]:
     """A phone. Fails the test when the page has an error of its own."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=WAIT_MS)
         page = await browser.new_page(viewport={"width": 390, "height": 780}, has_touch=True)
+        page.set_default_timeout(WAIT_MS)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda line: errors.append(line.text) if "Content Security Policy" in line.text else None)

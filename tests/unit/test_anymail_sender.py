@@ -166,7 +166,7 @@ class TestPostmark:
         assert [request.line for request in end.requests] == ["GET /server HTTP/1.1"] and not taken
 
     async def test_silence_is_ambiguous_and_nobody_there_is_not(self) -> None:
-        async with at_postmark(timeout_seconds=0.3) as (sender, _end, _taken):
+        async with at_postmark(timeout_seconds=1.5) as (sender, _end, _taken):
             error = await refused(sender, "silent@example.org")
             assert (error.code, error.ambiguous) == ("timeout", True)
         with socket.socket() as held:

@@ -206,6 +206,7 @@ async def test_what_waits_for_room_while_the_breaker_opens_goes_to_the_next() ->
     a, b = Far(DOWN), Far()
     a.capacity, a.at_once = 40, 2
     both = chain(a, b)
+    both._wait_seconds = 60.0
     ends = await asyncio.gather(*(both.send(message()) for _ in range(20)), return_exceptions=True)
     assert len(a.got) < FAILURES_TO_OPEN + a.at_once
     assert len(b.got) == 20 - len(a.got)

@@ -178,7 +178,7 @@ class TestDelivery:
 
     @pytest.mark.parametrize("fault", ["silent", "drip"])
     async def test_timeout_after_the_final_dot_is_ambiguous(self, server: SmtpServer, fault: str) -> None:
-        async with opened(make_sender(server, timeout_seconds=0.4)) as sender:
+        async with opened(make_sender(server, timeout_seconds=2.0)) as sender:
             error = await error_of(sender, f"{fault}-dot@example.org")
 
         assert (error.code, error.permanent, error.ambiguous) == ("timeout_after_data", False, True)
@@ -430,7 +430,7 @@ class TestOneAfterAnother:
             await sender.send(make_message(GOOD))  # so that a connection is kept
             (connection,) = sender._kept
             sender._answered_in_seconds = 0.0
-            leader = asyncio.create_task(sender.send(make_message("slow-200ms@example.org")))
+            leader = asyncio.create_task(sender.send(make_message("slow-1000ms@example.org")))
             follower = asyncio.create_task(sender.send(make_message("b@example.org")))
             while not connection.handed_over or sender._kept:
                 await asyncio.sleep(0.001)
@@ -443,7 +443,7 @@ class TestOneAfterAnother:
             await sender.send(make_message("c@example.org"))
             assert len(sender._kept) == 1
             assert not sender._turns.all_taken
-        arrived = {receipt["to"] for receipt in server.receipts()} - {"slow-200ms@example.org"}
+        arrived = {receipt["to"] for receipt in server.receipts()} - {"slow-1000ms@example.org"}
         assert arrived == {GOOD, "c@example.org"} | ({"b@example.org"} if who == "leader" else set())
 
     @pytest.mark.parametrize(("seconds", "is_bound"), [(0.0, True), (1.0, False)])
@@ -456,7 +456,9 @@ class TestOneAfterAnother:
             (connection,) = sender._kept
             assert sender._answered_in_seconds >= 0.15
             sender._answered_in_seconds = seconds
-            sending = [asyncio.create_task(sender.send(make_message(f"slow-50ms-{name}@example.org"))) for name in "ab"]
+            sending = [
+                asyncio.create_task(sender.send(make_message(f"slow-500ms-{name}@example.org"))) for name in "ab"
+            ]
             while not connection.handed_over or sender._kept:
                 await asyncio.sleep(0.001)
             assert connection.is_begun is (is_bound and connection.pipelining)

@@ -385,7 +385,7 @@ class TestFailures:
         async def script(line: Line, request: Request) -> None:
             await line.drip(UNBOUNDED + b"x" if data is OK else data)
 
-        async with far_end(script) as server, client_of(timeout_seconds=0.3) as client:
+        async with far_end(script) as server, client_of(timeout_seconds=1.5) as client:
             error = await error_of(client, server.url)
 
         assert (error.code, error.permanent, error.ambiguous) == ("timeout", False, True)
@@ -394,7 +394,7 @@ class TestFailures:
         async def script(line: Line, request: Request) -> None:
             await line.hang()
 
-        async with far_end(script) as server, client_of(timeout_seconds=0.2) as client:
+        async with far_end(script) as server, client_of(timeout_seconds=1.5) as client:
             error = await error_of(client, server.url)
 
         assert (error.code, error.ambiguous) == ("timeout", True)

@@ -199,7 +199,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize(("said", "code"), [(SILENCE, "timeout"), (CUT_OFF, "connection_lost")])
     async def test_no_answer_is_ambiguous(self, said: object, code: str) -> None:
-        error = await error_of((0, said), timeout_seconds=0.3 if said is SILENCE else 60.0)
+        error = await error_of((0, said), timeout_seconds=1.5 if said is SILENCE else 60.0)
 
         assert (error.code, kind_of(error)) == (code, Kind.UNKNOWN)
 

@@ -232,7 +232,7 @@ class TestAmbiguity:
         assert len(far.got) == 1
 
     async def test_no_answer_in_time(self, far: Far) -> None:
-        error = await error_of(far, SILENT, timeout_seconds=0.3)
+        error = await error_of(far, SILENT, timeout_seconds=1.5)
 
         assert (error.code, kind_of(error)) == ("timeout", Kind.UNKNOWN)
         assert len(far.got) == 1
